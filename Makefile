@@ -1,0 +1,127 @@
+# Mission Control. Targets: all (default), test, asan, tsan, fuzz, install, clean. `make help` lists them.
+# Out of tree: everything made is below $(OUT). MODE=asan or MODE=tsan builds into a folder of its own.
+
+MODE    ?=
+OUT     := build$(if $(MODE),-$(MODE))
+VERSION := 0.1.0
+PREFIX  ?= /usr/local
+WERROR  ?= -Werror
+CC      := $(if $(filter tsan,$(MODE)),clang,gcc)
+
+CFLAGS_      := -O2 -fno-omit-frame-pointer -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
+CFLAGS_asan  := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all -DMC_SANITIZED
+CFLAGS_tsan  := -O1 -fno-omit-frame-pointer -fsanitize=thread -DMC_SANITIZED
+LDFLAGS_     := -Wl,-z,relro,-z,now,-z,noexecstack,-z,nodlopen,--as-needed
+LDFLAGS_asan := -fsanitize=address,undefined
+LDFLAGS_tsan := -fsanitize=thread
+
+HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection=full -fPIE \
+          -fno-delete-null-pointer-checks -fno-strict-overflow -fno-strict-aliasing \
+          -ffile-prefix-map=$(CURDIR)=.
+WARN   := -Wall -Wextra -Wpedantic -Wformat=2 -Wconversion -Wsign-conversion -Wshadow -Wvla -Wnull-dereference \
+          -Wimplicit-fallthrough -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual -Wwrite-strings \
+          -Werror=implicit -Werror=int-conversion -Werror=incompatible-pointer-types -Werror=format-security $(WERROR)
+ifeq ($(CC),gcc)
+HARDEN += -ftrivial-auto-var-init=zero
+WARN   += -Wtrampolines -Wbidi-chars=any -Warith-conversion -Wduplicated-cond
+endif
+
+# Generated protobuf code and llhttp are not ours: they are compiled with THIRD, included with -isystem.
+CPPFLAGS = -D_GNU_SOURCE -DMC_VERSION='"$(VERSION)"' -MMD -MP -Icommon -isystem $(OUT)/gen
+CFLAGS   = -g -std=c17 $(HARDEN) $(WARN) $(CFLAGS_$(MODE))
+THIRD    = -g -std=c17 $(HARDEN) $(CFLAGS_$(MODE))
+LDFLAGS  = -pie $(LDFLAGS_$(MODE))
+
+# What each program links, and nothing more.
+PKG_common  := libuv protobuf-c jansson libsodium libsystemd
+PKG_broker  := lmdb libxxhash
+PKG_gateway := openssl
+PKG_worker  := libcurl
+LIBS_broker  := $(shell pkg-config --libs $(PKG_common) $(PKG_broker)) -lnng -lpthread
+LIBS_gateway := $(shell pkg-config --libs $(PKG_common) $(PKG_gateway)) -lnng -lpthread
+LIBS_worker  := $(shell pkg-config --libs $(PKG_common) $(PKG_worker)) -lnng -lpthread
+
+LLHTTP := /usr/share/llhttp
+PROGRAMS := mc-broker mc-gateway mc-worker
+BINS := $(PROGRAMS:%=$(OUT)/bin/%)
+
+.SECONDARY:
+.SECONDEXPANSION:
+.DELETE_ON_ERROR:
+.PHONY: all help asan tsan unit test check fuzz bench install clean
+
+all: $(BINS)
+
+help:
+	@echo 'make            the programs, into $(OUT)/bin'
+	@echo 'make unit       the unit and scenario tests'
+	@echo 'make check      every test (the same as tools/check)'
+	@echo 'make asan tsan  the programs and tests with sanitizers, into build-asan, build-tsan'
+	@echo 'make fuzz       fuzz targets (clang, libFuzzer), into build-fuzz; FUZZ_SECONDS=60 each'
+	@echo 'make bench      the figures of the performance section'
+	@echo 'make install    DESTDIR= PREFIX=$(PREFIX)'
+
+objs = $(patsubst %.c,$(OUT)/%.o,$(sort $(wildcard $(1)/*.c)))
+
+# --- generated
+$(OUT)/gen/%.pb-c.c $(OUT)/gen/%.pb-c.h &: common/%.proto
+	@mkdir -p $(OUT)/gen
+	protoc-c --proto_path=common --c_out=$(OUT)/gen $<
+$(OUT)/gen/record.pb-c.c $(OUT)/gen/record.pb-c.h &: broker/record.proto
+	@mkdir -p $(OUT)/gen
+	protoc-c --proto_path=broker --c_out=$(OUT)/gen $<
+$(OUT)/gen/%.o: $(OUT)/gen/%.c
+	$(CC) -D_GNU_SOURCE -I$(OUT)/gen $(THIRD) -c -o $@ $<
+$(OUT)/llhttp/%.o: $(LLHTTP)/%.c
+	@mkdir -p $(@D)
+	$(CC) -I/usr/share/include/llhttp $(THIRD) -Wno-unused -c -o $@ $<
+
+GEN_H := $(OUT)/gen/wire.pb-c.h $(OUT)/gen/record.pb-c.h
+
+# --- ours
+$(OUT)/%.o: %.c | $(GEN_H)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CPPFLAGS_$(firstword $(subst /, ,$*))) $(CFLAGS) -c -o $@ $<
+CPPFLAGS_gateway := -isystem /usr/share/include/llhttp
+CPPFLAGS_tests   := -Ibroker -Igateway -Iworker -Itests/lib -isystem /usr/share/include/llhttp
+
+$(OUT)/lib%.a: $$(filter-out $(OUT)/$$*/main.o,$$(call objs,$$*))
+	@rm -f $@
+	ar rcs $@ $^
+
+GEN_common  := $(OUT)/gen/wire.pb-c.o
+GEN_broker  := $(OUT)/gen/record.pb-c.o
+GEN_gateway := $(OUT)/llhttp/api.o $(OUT)/llhttp/http.o $(OUT)/llhttp/llhttp.o
+GEN_worker  :=
+
+$(OUT)/bin/mc-%: $(OUT)/%/main.o $(OUT)/lib%.a $(OUT)/libcommon.a $(GEN_common) $$(GEN_$$*)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS_$*)
+
+# --- tests. A unit test names the archives it may use in its first line:  // links: broker lmdb
+UNIT := $(patsubst tests/unit/%.c,$(OUT)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
+unit_word  = $(shell sed -n '1s,^// links: *,,p' tests/unit/$(1).c)
+unit_libs  = $(foreach w,$(filter common broker gateway worker,$(call unit_word,$(1))),$(OUT)/lib$(w).a $(GEN_$(w)))
+unit_flags = $(foreach w,$(filter-out common broker gateway worker,$(call unit_word,$(1))),-l$(w))
+$(OUT)/tests/%: $(OUT)/tests/unit/%.o $$(call objs,tests/lib) $$(call unit_libs,$$*)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(call objs,tests/lib) -Wl,--start-group $(call unit_libs,$*) -Wl,--end-group $(call unit_flags,$*) -lcmocka
+
+unit: $(UNIT)
+	@tools/run-unit $(UNIT)
+test: unit
+check:
+	tools/check
+asan tsan:
+	$(MAKE) MODE=$@ all unit
+fuzz:
+	tools/fuzz
+bench:
+	tests/bench/run
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 0755 $(BINS) $(DESTDIR)$(PREFIX)/bin
+clean:
+	rm -rf build build-asan build-tsan build-fuzz
+
+-include $(shell find $(OUT) -name '*.d' 2>/dev/null)

@@ -1,0 +1,45 @@
+// The rules for what the messages may hold: unpacking is not validating. Gateways check what they build from a body, the
+// broker checks everything it receives; both with these. Pure. Limits are contract.md section 3's.
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include "err.h"
+#include "wire.pb-c.h"
+
+enum {
+    TITLE_MAX = 200, NAME_MAX_CHARS = 200, FEEDBACK_MAX = 4096, COMMENT_MAX = 65536, // characters
+    CONTENT_MAX = 1024 * 1024,                                                       // octets
+    TITLE_DEFAULT_CHARS = 80,
+    TIMEOUT_MAX_S = 7 * 24 * 3600, RETRIES_MAX = 100, MAX_TASKS_MAX = 1000, LABELS_MAX = 32,
+    OUTPUT_PIECE_MAX = 64 * 1024, OUTPUT_HEAD = 256 * 1024, OUTPUT_TAIL = 768 * 1024,
+    ITEMS_MAX = 64, POLL_HOLD_MAX_MS = 10000, IDEMPOTENCY_KEY_MAX = 255, LIST_MAX = 500,
+    REQUEST_MSG_MAX = 2 * 1024 * 1024, // what the broker's listener accepts
+};
+
+enum task_edit_bit { EDIT_TITLE = 1, EDIT_PRIORITY = 2, EDIT_CONTENT = 4, EDIT_DESKTOP = 8, EDIT_APPROVAL = 16, EDIT_TIMEOUT = 32, EDIT_RETRIES = 64 };
+enum desktop_edit_bit { DEDIT_NAME = 1, DEDIT_ADDRESS = 2, DEDIT_POOL = 4, DEDIT_LABELS = 8, DEDIT_MAX_TASKS = 16, DEDIT_CHAT = 32,
+                        DEDIT_START = 64, DEDIT_STOP = 128, DEDIT_HOST_KEY = 256, DEDIT_CHAT_KEY = 512 };
+enum settings_bit { SET_REQUIRE_APPROVAL = 1, SET_CPU = 2, SET_MEMORY = 4, SET_DISK = 8, SET_RETENTION = 16, SET_TIMEOUT = 32 };
+
+// What is wrong: the field as the API names it ("" if none) and a sentence. Both lent, for ever.
+struct fault {
+    const char *field, *text;
+};
+
+// ERR_OK, ERR_MISSING_FIELD or ERR_INVALID_FIELD.
+MUST_USE enum err check_task_create(const Wire__TaskCreate *m, struct fault *f);
+MUST_USE enum err check_task_edit(const Wire__TaskEdit *m, struct fault *f);
+MUST_USE enum err check_resolve(const Wire__Resolve *m, struct fault *f);
+MUST_USE enum err check_desktop_create(const Wire__DesktopPut *m, struct fault *f);
+MUST_USE enum err check_desktop_edit(const Wire__DesktopPut *m, struct fault *f);
+MUST_USE enum err check_desktop_act(const Wire__DesktopAct *m, struct fault *f);
+MUST_USE enum err check_key_create(const Wire__KeyCreate *m, struct fault *f);
+MUST_USE enum err check_settings_put(const Wire__SettingsPut *m, struct fault *f);
+MUST_USE enum err check_worker_add(const Wire__WorkerAdd *m, struct fault *f);
+MUST_USE enum err check_work_poll(const Wire__WorkPoll *m, struct fault *f);
+MUST_USE enum err check_work_report(const Wire__WorkReport *m, struct fault *f);
+
+// Valid UTF-8 of at most max characters without control characters (tab and newline are let through where `lines`).
+bool check_text(const char *s, size_t max, bool lines);
+// http or https, a host, no user information, no fragment, at most 2,048 octets.
+bool check_url(const char *s);

@@ -1,0 +1,16 @@
+// What the parts of one gateway share. Filled once by main.c.
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+struct gateway {
+    uv_loop_t *loop;
+    struct peer *peer;   // the broker
+    struct ask *ask;     // requests to it, batched (ask.h)
+    struct cred *cred;   // credentials (cred.h)
+    struct hub *hub;     // streams (hub.h)
+    struct cache *cache; // answers by log number (cache.h)
+    struct quota *quota; // rate limits (quota.h)
+    bool draining;       // SIGTERM came: /readyz says 503, answers close their connections
+};
