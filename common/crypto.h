@@ -34,6 +34,9 @@ void peer_key_make(struct peer_key *ret, unsigned role, const char *name);
 // ERR_BAD_STATE when there is one already.
 MUST_USE enum err peer_key_write(const struct peer_key *k, const char *path);
 MUST_USE enum err peer_key_read(struct peer_key *ret, const char *path); // ERR_NOT_FOUND, ERR_BAD_REQUEST (not such a file)
+// What such a file holds, with its newline: for a key that is shown once instead of written. Wipe it after use.
+enum { PEER_KEY_TEXT_MAX = 160 };
+void peer_key_text(const struct peer_key *k, char out[PEER_KEY_TEXT_MAX]);
 // The proof of the greeting (wire.proto, HelloProof).
 void peer_sign(const struct peer_key *k, const uint8_t *nonce, size_t n, uint8_t out[PEER_SIGNATURE_SIZE]);
 bool peer_verify(const uint8_t public[PEER_PUBLIC_SIZE], unsigned role, const char *name, const uint8_t *nonce, size_t n,

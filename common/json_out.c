@@ -129,7 +129,7 @@ void json_str(struct json *j, const char *s)
     if (s)
         json_strn(j, s, strlen(s));
     else
-        json_null(j);
+        json_nil(j);
 }
 
 void json_str_cut(struct json *j, const char *s, size_t max)
@@ -161,7 +161,7 @@ void json_bool(struct json *j, bool b)
     buf_puts(j->out, b ? "true" : "false");
 }
 
-void json_null(struct json *j)
+void json_nil(struct json *j)
 {
     comma(j);
     buf_put(j->out, "null", 4);
@@ -190,7 +190,7 @@ void json_fixed(struct json *j, int64_t n, unsigned decimals)
 void json_time(struct json *j, uint64_t ms)
 {
     if (!ms) {
-        json_null(j);
+        json_nil(j);
         return;
     }
     char t[25];
@@ -204,7 +204,7 @@ void json_time(struct json *j, uint64_t ms)
 void json_id(struct json *j, unsigned entity, uint64_t n)
 {
     if (!n) {
-        json_null(j);
+        json_nil(j);
         return;
     }
     char t[ID_TEXT_MAX];

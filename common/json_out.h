@@ -28,7 +28,7 @@ void json_str_cut(struct json *j, const char *s, size_t max); // at most max cha
 void json_u64(struct json *j, uint64_t n);
 void json_i64(struct json *j, int64_t n);
 void json_bool(struct json *j, bool b);
-void json_null(struct json *j);
+void json_nil(struct json *j);              // null (jansson exports a json_null of its own, which ours would replace)
 void json_fixed(struct json *j, int64_t n, unsigned decimals); // 2350, 2 -> 23.5; no float on the way
 void json_time(struct json *j, uint64_t ms);                   // ISO 8601 UTC with milliseconds; 0: null
 void json_id(struct json *j, unsigned entity, uint64_t n);     // "task_42"; n 0: null

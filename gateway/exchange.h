@@ -57,7 +57,9 @@ struct exchange_handlers {
 
 // A request field by lower-case name; {NULL, 0} if absent. Several fields of one name: the first; *count (may be NULL) tells.
 struct text exchange_header(const struct exchange *x, const char *name, unsigned *count);
-void exchange_want_body(struct exchange *x, size_t max); // over max: conn.c answers 413
+// Over max conn.c answers 413, too slow a one 408; x->gone(x) is called then, as when the client goes away. Without a body
+// body() is called all the same. Neither happens before exchange_want_body has returned.
+void exchange_want_body(struct exchange *x, size_t max);
 
 // ---- the whole answer at once. Date, X-Request-Id, X-Content-Type-Options, Cache-Control: no-store (unless added) and
 // X-Mc-Sequence are added; HEAD, 204 and 304 send no body. body is copied or sent before return; NULL, 0 for none.
@@ -74,6 +76,9 @@ struct exchange_stream {       // embedded in the handler's struct
     void (*closed)(struct exchange_stream *s);    // the client went away, or stood still for 30 s with octets waiting, or we
                                                   // stop: x is gone when this returns. Not called after exchange_end.
 };
+// exchange_begin frees what the request held: path, query, body and header fields are empty from then on (an idle stream costs
+// only its connection). closed() and writable() are never called before the function that made them due has returned. HEAD:
+// the head is sent, everything else dropped, and closed() follows.
 void exchange_begin(struct exchange *x, unsigned status, const char *content_type, struct exchange_stream *s);
 // Copies; returns the octets now waiting in the queue (stop sending above 256 KiB until writable() is called).
 size_t exchange_send(struct exchange *x, const void *data, size_t n);

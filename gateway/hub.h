@@ -12,6 +12,8 @@
 struct hub;
 
 enum err hub_new(struct gateway *gw, struct hub **ret);
+// For tests: a gateway's hub lives as long as its process. Streams must be gone, the loop must run once more after it.
+void hub_free(struct hub *h);
 // From the peer: a message of the bus (topic 'E' or 'L').
 void hub_heard(struct hub *h, char topic, const uint8_t *data, size_t len);
 // The peer greeted the broker (again): look for what was missed.
@@ -23,10 +25,20 @@ void hub_open(struct hub *h, struct exchange *x, enum event_view view);
 void hub_drain(struct hub *h, unsigned spread_ms);
 unsigned hub_subscribers(const struct hub *h);
 
-// Live output of one session, for GET .../output as text/event-stream (api_output.c): called for every LiveOutput heard.
+// The beginning of every stream: "retry: ..." with jitter and a comment, and an id line when id is not NULL, so that a client
+// that is cut off before its first frame goes on from here. Returns the length.
+enum { HUB_HELLO_MAX = 96 };
+size_t hub_hello(char out[HUB_HELLO_MAX], const uint64_t *id);
+enum { HUB_HEARTBEAT_S = 30 };
+// The comment that keeps a quiet stream alive; the id line moves the client's Last-Event-ID on without dispatching anything.
+size_t hub_heartbeat(char out[HUB_HELLO_MAX], const uint64_t *id);
+
+// Live output of one session, for GET .../output as text/event-stream (api_output.c).
 struct hub_tap {
-    uint64_t session;
-    void (*output)(struct hub_tap *t, const Wire__LiveOutput *o);
+    uint64_t task, session;    // 0: not known yet
+    void (*output)(struct hub_tap *t, const Wire__LiveOutput *o); // each LiveOutput heard of the session; may close the tap
+    void (*row)(struct hub_tap *t);  // a session of the task, or the session itself, began or ended; may close the tap
+    void (*tick)(struct hub_tap *t); // once a second; may close the tap
     struct list at;
 };
 void hub_tap_open(struct hub *h, struct hub_tap *t);

@@ -1,0 +1,256 @@
+// Commands on keys, settings and peers, and the first start.
+#include <string.h>
+#include "commands.h"
+#include "crypto.h"
+#include "view.h"
+
+// ---------------------------------------------------------------- keys
+
+static enum err key_row(struct work *w, const Rec__Key *k, unsigned kind)
+{
+    Wire__Row r = WIRE__ROW__INIT;
+    r.entity = k->id;
+    r.name = k->name;
+    r.key_role = k->role;
+    r.key_hash = k->hash;
+    return work_row(w, &r, kind);
+}
+
+static enum err add_key(struct work *w, const Wire__KeyCreate *m, uint64_t user, uint32_t role, Rec__Key **ret)
+{
+    Rec__Key *k = arena_alloc(w->arena, sizeof *k);
+    if (!k)
+        return ERR_NO_MEMORY;
+    *k = (Rec__Key)REC__KEY__INIT;
+    k->id = work_id(w, ENTITY_KEY);
+    k->workspace = w->workspace;
+    k->name = m->name;
+    k->role = role;
+    k->user = user;
+    k->created_ms = w->now_ms;
+    k->expires_ms = m->expires_ms;
+    k->hash = m->hash;
+    k->last4 = m->last4;
+    *ret = k;
+    enum err e = work_put(w, KIND_KEY, NULL, k);
+    return e ? e : key_row(w, k, ROW_KEY_CREATED);
+}
+
+enum err cmd_key_create(struct work *w)
+{
+    const Wire__KeyCreate *m = w->cmd->item->key_create;
+    struct view v = { .txn = w->txn, .arena = w->arena };
+    struct key prefix = { .n = 0 };
+    struct slice taken;
+    Rec__Key *k;
+    struct fault f;
+    enum err e = check_key_create(m, &f);
+    if (e)
+        return work_fault(w, e, &f);
+    if (m->role > w->role) // the role of the key that asks, so that a key cannot make a stronger one
+        return work_refuse(w, ERR_FORBIDDEN, "role", "A key's role can be no higher than your own");
+    if (m->expires_ms && m->expires_ms <= w->now_ms)
+        return work_refuse(w, ERR_INVALID_FIELD, "expiresAt", "It must be in the future");
+    e = store_get(w->txn, DB_INDEX, key_bytes(key_u8(&prefix, INDEX_KEY_HASH), m->hash.data, m->hash.len), &taken);
+    if (e != ERR_NOT_FOUND)
+        return e ? e : work_refuse(w, ERR_BAD_STATE, NULL, "This key exists already");
+    e = add_key(w, m, w->user, m->role ? m->role : w->role, &k);
+    w->answer->body_case = WIRE__ANSWER__BODY_KEY;
+    return e ? e : view_key(&v, k, &w->answer->key);
+}
+
+enum err cmd_key_revoke(struct work *w)
+{
+    Rec__Key *k;
+    struct index_entries old;
+    enum err e = work_get(w, KIND_KEY, w->workspace, w->cmd->item->key_revoke->id, &k, &old);
+    if (e)
+        return e;
+    if (k->user != w->user && w->role < ROLE_ADMIN)
+        return ERR_NOT_FOUND;
+    if (k->role > w->role)
+        return work_refuse(w, ERR_FORBIDDEN, NULL, "The key's role is higher than your own");
+    e = work_del(w, KIND_KEY, &old, k);
+    return e ? e : key_row(w, k, ROW_KEY_REVOKED);
+}
+
+// ---------------------------------------------------------------- settings
+
+static char *number_text(struct work *w, uint64_t n)
+{
+    char t[ID_TEXT_MAX];
+    id_format(t, ENTITY_NONE, n);
+    return work_copy(w, t + 1, ID_TEXT_MAX);
+}
+
+static char *percent_text(struct work *w, uint32_t hundredths)
+{
+    char t[ID_TEXT_MAX];
+    size_t n = id_format(t, ENTITY_NONE, hundredths / 100);
+    if (hundredths % 100) {
+        t[n++] = '.';
+        t[n++] = (char)('0' + hundredths % 100 / 10);
+        if (hundredths % 10)
+            t[n++] = (char)('0' + hundredths % 10);
+        t[n] = 0;
+    }
+    return work_copy(w, t + 1, ID_TEXT_MAX);
+}
+
+static enum err setting_row(struct work *w, const char *field, char *before, char *after)
+{
+    union { const char *in; char *out; } name = { field };
+    Wire__Row r = WIRE__ROW__INIT;
+    if (strcmp(before, after) == 0)
+        return ERR_OK;
+    r.field = name.out;
+    r.old_value = before;
+    r.new_value = after;
+    return work_row(w, &r, ROW_SETTINGS_UPDATED);
+}
+
+enum err cmd_settings_put(struct work *w)
+{
+    const Wire__SettingsPut *m = w->cmd->item->settings_put;
+    struct view v = { .txn = w->txn, .arena = w->arena };
+    Rec__Workspace *ws;
+    struct fault f;
+    enum err e = check_settings_put(m, &f);
+    if (e)
+        return work_fault(w, e, &f);
+    e = work_get(w, KIND_WORKSPACE, w->workspace, w->workspace, &ws, NULL);
+    if (e)
+        return e;
+    const Wire__Settings *s = m->settings;
+    struct {
+        unsigned bit;
+        const char *field;
+        uint32_t *at, to;
+        char *(*text)(struct work *, uint32_t);
+    } percent[] = {
+        { SET_CPU, "alertThresholds.cpu", &ws->cpu, s->cpu, percent_text },
+        { SET_MEMORY, "alertThresholds.memory", &ws->memory, s->memory, percent_text },
+        { SET_DISK, "alertThresholds.disk", &ws->disk, s->disk, percent_text },
+    };
+    for (size_t i = 0; i < sizeof percent / sizeof *percent && !e; i++)
+        if (m->set & percent[i].bit) {
+            e = setting_row(w, percent[i].field, percent_text(w, *percent[i].at), percent_text(w, percent[i].to));
+            *percent[i].at = percent[i].to;
+        }
+    if (!e && (m->set & SET_REQUIRE_APPROVAL)) {
+        e = setting_row(w, "requireApproval", work_copy(w, ws->require_approval ? "true" : "false", 8),
+                        work_copy(w, s->require_approval ? "true" : "false", 8));
+        ws->require_approval = s->require_approval;
+    }
+    if (!e && (m->set & SET_RETENTION)) {
+        e = setting_row(w, "retentionDays", number_text(w, ws->retention_days), number_text(w, s->retention_days));
+        ws->retention_days = s->retention_days;
+    }
+    if (!e && (m->set & SET_TIMEOUT)) {
+        e = setting_row(w, "defaultTimeoutSeconds", number_text(w, ws->default_timeout_s), number_text(w, s->default_timeout_s));
+        ws->default_timeout_s = s->default_timeout_s;
+    }
+    if (!e)
+        e = work_put(w, KIND_WORKSPACE, NULL, ws);
+    w->answer->body_case = WIRE__ANSWER__BODY_SETTINGS;
+    return e ? e : view_settings(&v, ws, &w->answer->settings);
+}
+
+// ---------------------------------------------------------------- peers
+
+enum err cmd_worker_add(struct work *w)
+{
+    const Wire__WorkerAdd *m = w->cmd->item->worker_add;
+    struct key k = { .n = 0 };
+    struct slice taken;
+    struct fault f;
+    enum err e = check_worker_add(m, &f);
+    if (e)
+        return work_fault(w, e, &f);
+    size_t n = strlen(m->name);
+    key_bytes(key_u8(key_u8(&k, INDEX_PEER_NAME), (uint8_t)m->peer), m->name, n < 60 ? n : 60);
+    e = store_get(w->txn, DB_INDEX, &k, &taken);
+    if (e != ERR_NOT_FOUND)
+        return e ? e : work_refuse(w, ERR_BAD_STATE, "name", "There is one of that name already");
+    Rec__Peer *p = arena_alloc(w->arena, sizeof *p);
+    Wire__Worker *o = arena_alloc(w->arena, sizeof *o);
+    if (!p || !o)
+        return ERR_NO_MEMORY;
+    *p = (Rec__Peer)REC__PEER__INIT;
+    p->id = work_id(w, ENTITY_WORKER);
+    p->name = m->name;
+    p->role = m->peer;
+    p->public_key = m->public_key;
+    p->created_ms = w->now_ms;
+    *o = (Wire__Worker)WIRE__WORKER__INIT;
+    o->id = p->id;
+    o->name = p->name;
+    w->answer->body_case = WIRE__ANSWER__BODY_WORKER;
+    w->answer->worker = o;
+    return work_put(w, KIND_PEER, NULL, p);
+}
+
+// ---------------------------------------------------------------- the first start
+
+static enum err make_workspace(struct work *w)
+{
+    static char name[] = "default";
+    Rec__Workspace ws = REC__WORKSPACE__INIT;
+    ws.id = ws.workspace = w->workspace = work_id(w, ENTITY_WORKSPACE);
+    ws.name = name;
+    ws.created_ms = w->now_ms;
+    ws.cpu = ws.memory = ws.disk = 9000;
+    ws.retention_days = 30;
+    ws.default_timeout_s = 3600;
+    return work_put(w, KIND_WORKSPACE, NULL, &ws);
+}
+
+static enum err make_admin(struct work *w, const Wire__Init *m)
+{
+    static char name[] = "admin", key_name[] = "admin-api-key";
+    Rec__User u = REC__USER__INIT;
+    Wire__KeyCreate kc = WIRE__KEY_CREATE__INIT;
+    Wire__Row r = WIRE__ROW__INIT;
+    Rec__Key *k;
+    u.id = work_id(w, ENTITY_USER);
+    u.workspace = w->workspace;
+    u.name = name;
+    u.role = ROLE_ADMIN;
+    u.created_ms = w->now_ms;
+    r.entity = u.id;
+    r.name = name;
+    enum err e = work_put(w, KIND_USER, NULL, &u);
+    if (!e)
+        e = work_row(w, &r, ROW_USER_CREATED);
+    kc.name = key_name;
+    kc.hash = m->admin_key_hash;
+    kc.last4 = m->admin_key_last4;
+    return e ? e : add_key(w, &kc, u.id, ROLE_ADMIN, &k);
+}
+
+// Workspace, user and key of an empty store, and the desktop `local` if asked for. On a store in use it changes nothing.
+enum err cmd_init(struct work *w)
+{
+    const Wire__Init *m = w->cmd->item->init;
+    if (w->turn->meta->last_id[ENTITY_WORKSPACE])
+        return ERR_OK;
+    if (m->admin_key_hash.len != HASH_SIZE)
+        return ERR_BAD_REQUEST;
+    w->turn->meta->epoch = m->epoch_seed;
+    enum err e = make_workspace(w);
+    if (!e)
+        e = make_admin(w, m);
+    if (e || !m->local_desktop)
+        return e;
+    static char name[] = "local";
+    Wire__DesktopPut d = WIRE__DESKTOP_PUT__INIT;
+    Wire__Item item = WIRE__ITEM__INIT, *before = w->cmd->item;
+    d.name = name;
+    d.driver = DRIVER_LOCAL;
+    item.body_case = WIRE__ITEM__BODY_DESKTOP_CREATE;
+    item.desktop_create = &d;
+    w->cmd->item = &item;
+    e = cmd_desktop_create(w);
+    w->cmd->item = before;
+    return e;
+}

@@ -1,0 +1,46 @@
+// The live side of scheduling: which workers are heard, what their polls wait for, which desktop has room and work, who probes it.
+// A cache of the store, told only after a commit and rebuilt at start. It decides nothing for good: what it wants (assignments,
+// expiries, observations) it proposes, and the command looks at everything again.
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "arena.h"
+#include "consensus.h"
+#include "err.h"
+#include "wire.pb-c.h"
+
+struct fleet;
+struct store;
+struct turns;
+
+struct fleet_conf {
+    struct store *store;
+    struct turns *turns;
+    // A held poll is answered: takes the poll (the handle given to fleet_poll). a is lent.
+    void (*answer)(void *poll, Wire__Answer *a);
+    void (*publish)(void *u, const Wire__Live *live);        // to the gateways, topic L
+    enum err (*open_key)(void *u, const uint8_t *sealed, size_t n, struct arena *a, char **ret); // a desktop's chat key, in clear
+    void *u;
+};
+MUST_USE enum err fleet_new(const struct fleet_conf *conf, struct fleet **ret);
+// Reads every desktop and worker; proposes a full term for every lease.
+MUST_USE enum err fleet_load(struct fleet *f);
+void fleet_touched(struct fleet *f, const struct touched *t, size_t n); // after a commit
+void fleet_tick(struct fleet *f);                                       // once a second: leases, renewals, lonely desktops
+
+// A worker greeted us: proof and command (WorkerHello) are through. token: what its live messages will carry.
+MUST_USE enum err fleet_greeted(struct fleet *f, uint64_t worker, const char *name, uint64_t incarnation, uint8_t token[16]);
+bool fleet_current(const struct fleet *f, uint64_t worker, uint64_t incarnation); // no newer one has taken the name over
+// Takes the poll: answered now or when there is something to say, within its hold_ms.
+void fleet_poll(struct fleet *f, uint64_t worker, const Wire__WorkPoll *m, void *poll);
+void fleet_poll_gone(struct fleet *f, void *poll);                      // its connection is gone: not to be answered
+void fleet_live(struct fleet *f, const Wire__Live *live);               // heard from a worker
+
+// What queries show beyond the store.
+struct fleet_desktop {
+    Wire__Metrics metrics;
+    uint64_t seen_ms;
+};
+const struct fleet_desktop *fleet_desktop(const struct fleet *f, uint64_t desktop); // NULL: unknown
+bool fleet_worker(const struct fleet *f, uint64_t worker, Wire__Worker *ret);       // fills slots, running, lastSeen; false: not heard

@@ -1,0 +1,18 @@
+// What a broker finds or makes in its directory before it serves: the lock, the keys, the first records.
+#pragma once
+#include <stdint.h>
+#include "crypto.h"
+#include "err.h"
+
+struct store;
+
+struct setup {
+    const char *data;
+    unsigned local_workers;          // --bootstrap-local: 0 none; else the desktop `local` and this many workers' keys
+    uint8_t seal_key[SEAL_KEY_SIZE];
+    uint64_t log_ms, epoch, newest;  // out: where the store stands
+};
+// Makes the directories and takes the lock (kept until the process ends). Logs what is wrong.
+MUST_USE enum err setup_directory(const char *data);
+// Keys and first records. Runs before any other command; safe to be cut off and begun again at any point.
+MUST_USE enum err setup_store(struct setup *s, struct store *store);

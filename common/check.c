@@ -1,0 +1,287 @@
+#include "check.h"
+#include <stdint.h>
+#include <string.h>
+#include "crypto.h"
+#include "names.h"
+
+static enum err missing(struct fault *f, const char *field, const char *text)
+{
+    *f = (struct fault){ field, text };
+    return ERR_MISSING_FIELD;
+}
+
+static enum err invalid(struct fault *f, const char *field, const char *text)
+{
+    *f = (struct fault){ field, text };
+    return ERR_INVALID_FIELD;
+}
+
+// Length of one well-formed UTF-8 sequence, 0 if broken; s is NUL-terminated, which no continuation octet matches.
+static size_t utf8(const uint8_t *s)
+{
+    if (s[0] < 0x80)
+        return 1;
+    if (s[0] < 0xc2 || s[0] > 0xf4)
+        return 0;
+    size_t n = s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+    for (size_t i = 1; i < n; i++)
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
+        return 0;
+    return n;
+}
+
+bool check_text(const char *text, size_t max, bool lines)
+{
+    const uint8_t *s = (const uint8_t *)text;
+    size_t count = 0;
+    while (*s) {
+        size_t n = utf8(s);
+        bool control = *s < 0x20 || *s == 0x7f || (*s == 0xc2 && s[1] < 0xa0);
+        if (!n || ++count > max || (control && !(lines && (*s == '\n' || *s == '\t' || *s == '\r'))))
+            return false;
+        s += n;
+    }
+    return true;
+}
+
+// Content is a command or a prompt: any text, control characters too.
+static bool content_ok(const char *text)
+{
+    const uint8_t *s = (const uint8_t *)text;
+    while (*s) {
+        size_t n = utf8(s);
+        if (!n)
+            return false;
+        s += n;
+    }
+    return (size_t)(s - (const uint8_t *)text) <= CONTENT_MAX;
+}
+
+bool check_url(const char *s)
+{
+    size_t scheme = strncmp(s, "http://", 7) == 0 ? 7 : strncmp(s, "https://", 8) == 0 ? 8 : 0;
+    if (!scheme || strlen(s) > 2048)
+        return false;
+    const char *host = s + scheme, *end = host + strcspn(host, "/?");
+    if (end == host || *host == ':')
+        return false;
+    for (const char *p = s; *p; p++)
+        if (*p <= ' ' || *p >= 0x7f || strchr("\"<>\\^`{|}#", *p) || (*p == '@' && p < end))
+            return false;
+    return true;
+}
+
+static const char title_text[] = "At most 200 characters, on one line";
+static const char content_text[] = "Text that is not empty, at most 1 MiB";
+static const char timeout_text[] = "A whole number of seconds from 1 to 604800";
+static const char retries_text[] = "A whole number from 0 to 100";
+static const char priority_text[] = "One of low, medium, high, critical";
+
+enum err check_task_create(const Wire__TaskCreate *m, struct fault *f)
+{
+    if (m->type == TASK_TYPE_NONE)
+        return missing(f, "type", "type is needed: \"prompt\" or \"command\"");
+    if (m->type >= TASK_TYPE_COUNT)
+        return invalid(f, "type", "type must be \"prompt\" or \"command\"");
+    if (!*m->content)
+        return missing(f, "content", "content is needed: the prompt or the shell command");
+    if (!content_ok(m->content))
+        return invalid(f, "content", content_text);
+    if (!m->desktop)
+        return missing(f, "desktopId", "desktopId is needed: the desktop to run on");
+    if (!check_text(m->title, TITLE_MAX, false))
+        return invalid(f, "title", title_text);
+    if (m->priority >= PRIORITY_COUNT)
+        return invalid(f, "priority", priority_text);
+    if (m->requires_approval > 2)
+        return invalid(f, "requiresApproval", "true or false");
+    if (m->timeout_s > TIMEOUT_MAX_S)
+        return invalid(f, "timeoutSeconds", timeout_text);
+    if (m->retries > RETRIES_MAX)
+        return invalid(f, "retries", retries_text);
+    if (strlen(m->idempotency_key) > IDEMPOTENCY_KEY_MAX || (*m->idempotency_key && m->body_hash.len != HASH_SIZE))
+        return invalid(f, "Idempotency-Key", "1 to 255 visible characters");
+    return ERR_OK;
+}
+
+enum err check_task_edit(const Wire__TaskEdit *m, struct fault *f)
+{
+    if ((m->set & EDIT_TITLE) && (!*m->title || !check_text(m->title, TITLE_MAX, false)))
+        return invalid(f, "title", title_text);
+    if ((m->set & EDIT_PRIORITY) && (!m->priority || m->priority >= PRIORITY_COUNT))
+        return invalid(f, "priority", priority_text);
+    if ((m->set & EDIT_CONTENT) && (!*m->content || !content_ok(m->content)))
+        return invalid(f, "content", content_text);
+    if ((m->set & EDIT_DESKTOP) && !m->desktop)
+        return invalid(f, "desktopId", "The id of a desktop");
+    if ((m->set & EDIT_TIMEOUT) && (!m->timeout_s || m->timeout_s > TIMEOUT_MAX_S))
+        return invalid(f, "timeoutSeconds", timeout_text);
+    if ((m->set & EDIT_RETRIES) && m->retries > RETRIES_MAX)
+        return invalid(f, "retries", retries_text);
+    return ERR_OK;
+}
+
+enum err check_resolve(const Wire__Resolve *m, struct fault *f)
+{
+    if (!m->decision)
+        return missing(f, "decision", "decision is needed: \"approve\" or \"reject\"");
+    if (m->decision >= DECISION_COUNT)
+        return invalid(f, "decision", "decision must be \"approve\" or \"reject\"");
+    if (!check_text(m->feedback, FEEDBACK_MAX, true))
+        return invalid(f, "feedback", "At most 4096 characters");
+    return ERR_OK;
+}
+
+static enum err chat(const Wire__DesktopPut *m, struct fault *f)
+{
+    const Wire__Chat *c = m->chat;
+    if (strlen(m->chat_key) > 4096)
+        return invalid(f, "chat.key", "At most 4096 characters");
+    for (const char *p = m->chat_key; *p; p++)
+        if (*p <= ' ' || *p >= 0x7f)
+            return invalid(f, "chat.key", "Visible ASCII characters only");
+    if (!c)
+        return ERR_OK;
+    if (!*c->url)
+        return missing(f, "chat.url", "chat.url is needed: the base of an OpenAI-compatible endpoint, such as http://host:port/v1");
+    if (!check_url(c->url))
+        return invalid(f, "chat.url", "An http or https address without user name and fragment");
+    if (!check_text(c->model, NAME_MAX_CHARS, false))
+        return invalid(f, "chat.model", "At most 200 characters, on one line");
+    if (c->mode >= CHAT_MODE_COUNT)
+        return invalid(f, "chat.mode", "agent or model");
+    if (!check_text(c->system_prompt, COMMENT_MAX, true))
+        return invalid(f, "chat.systemPrompt", "At most 65536 characters");
+    return ERR_OK;
+}
+
+static enum err desktop(const Wire__DesktopPut *m, unsigned set, struct fault *f)
+{
+    if ((set & DEDIT_NAME) && (!*m->name || !check_text(m->name, NAME_MAX_CHARS, false)))
+        return invalid(f, "name", "1 to 200 characters, on one line");
+    if ((set & DEDIT_ADDRESS) && !check_text(m->address, NAME_MAX_CHARS, false))
+        return invalid(f, "address", "At most 200 characters, on one line");
+    if ((set & DEDIT_POOL) && !check_text(m->pool, NAME_MAX_CHARS, false))
+        return invalid(f, "pool", "At most 200 characters, on one line");
+    if ((set & DEDIT_MAX_TASKS) && m->max_tasks > MAX_TASKS_MAX)
+        return invalid(f, "maxTasks", "A whole number from 1 to 1000");
+    if (set & DEDIT_LABELS) {
+        if (m->n_labels > LABELS_MAX)
+            return invalid(f, "labels", "At most 32 labels");
+        for (size_t i = 0; i < m->n_labels; i++)
+            if (!*m->labels[i] || !check_text(m->labels[i], NAME_MAX_CHARS, false))
+                return invalid(f, "labels", "Labels of 1 to 200 characters, each on one line");
+    }
+    if ((set & DEDIT_START) && !check_text(m->start_command, FEEDBACK_MAX, true))
+        return invalid(f, "startCommand", "At most 4096 characters");
+    if ((set & DEDIT_STOP) && !check_text(m->stop_command, FEEDBACK_MAX, true))
+        return invalid(f, "stopCommand", "At most 4096 characters");
+    if ((set & DEDIT_HOST_KEY) && !check_text(m->host_key, FEEDBACK_MAX, true))
+        return invalid(f, "hostKey", "At most 4096 characters");
+    return chat(m, f);
+}
+
+enum err check_desktop_create(const Wire__DesktopPut *m, struct fault *f)
+{
+    if (!*m->name)
+        return missing(f, "name", "name is needed");
+    if (!m->driver)
+        return missing(f, "driver", "driver is needed: local");
+    if (m->driver != DRIVER_LOCAL)
+        return invalid(f, "driver", "This version runs tasks on desktops of driver local only");
+    if (*m->address)
+        return invalid(f, "address", "A local desktop has no address");
+    return desktop(m, ~0u, f);
+}
+
+enum err check_desktop_edit(const Wire__DesktopPut *m, struct fault *f)
+{
+    if ((m->set & DEDIT_MAX_TASKS) && !m->max_tasks)
+        return invalid(f, "maxTasks", "A whole number from 1 to 1000");
+    return desktop(m, m->set, f);
+}
+
+enum err check_desktop_act(const Wire__DesktopAct *m, struct fault *f)
+{
+    if (!m->act || m->act >= DESKTOP_ACT_COUNT)
+        return invalid(f, "act", "start, stop or restart");
+    return ERR_OK;
+}
+
+enum err check_key_create(const Wire__KeyCreate *m, struct fault *f)
+{
+    if (!*m->name)
+        return missing(f, "name", "name is needed: what the key is for");
+    if (!check_text(m->name, NAME_MAX_CHARS, false))
+        return invalid(f, "name", "At most 200 characters, on one line");
+    if (m->role >= ROLE_COUNT)
+        return invalid(f, "role", "viewer, operator or admin");
+    if (m->hash.len != HASH_SIZE || strlen(m->last4) > 4)
+        return invalid(f, "", "The key's hash is malformed");
+    return ERR_OK;
+}
+
+enum err check_settings_put(const Wire__SettingsPut *m, struct fault *f)
+{
+    const Wire__Settings *s = m->settings;
+    if (!s)
+        return invalid(f, "", "Nothing to set");
+    const struct { unsigned bit; uint32_t value; const char *field; } percent[] = {
+        { SET_CPU, s->cpu, "alertThresholds.cpu" }, { SET_MEMORY, s->memory, "alertThresholds.memory" }, { SET_DISK, s->disk, "alertThresholds.disk" },
+    };
+    for (size_t i = 0; i < 3; i++)
+        if ((m->set & percent[i].bit) && (percent[i].value == 0 || percent[i].value > 10000))
+            return invalid(f, percent[i].field, "A percentage above 0, up to 100");
+    if ((m->set & SET_RETENTION) && (s->retention_days == 0 || s->retention_days > 3650))
+        return invalid(f, "retentionDays", "A whole number of days from 1 to 3650");
+    if ((m->set & SET_TIMEOUT) && (s->default_timeout_s == 0 || s->default_timeout_s > TIMEOUT_MAX_S))
+        return invalid(f, "defaultTimeoutSeconds", timeout_text);
+    return ERR_OK;
+}
+
+enum err check_worker_add(const Wire__WorkerAdd *m, struct fault *f)
+{
+    if (!*m->name)
+        return missing(f, "name", "name is needed");
+    if (!peer_name_ok(m->name))
+        return invalid(f, "name", "1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit");
+    if ((m->peer != 1 && m->peer != 2) || m->public_key.len != PEER_PUBLIC_SIZE)
+        return invalid(f, "", "The peer's public key is malformed");
+    return ERR_OK;
+}
+
+enum err check_work_poll(const Wire__WorkPoll *m, struct fault *f)
+{
+    if (m->slots > 4096 || m->free > m->slots)
+        return invalid(f, "slots", "free must not be above slots, nor slots above 4096");
+    if (m->n_running > 65536 || m->n_observed > 65536)
+        return invalid(f, "running", "Too many sessions or observations");
+    for (size_t i = 0; i < m->n_observed; i++)
+        if (strlen(m->observed[i]->error) > 4096 || strlen(m->observed[i]->ip_address) > 64)
+            return invalid(f, "observed", "Text too long");
+    return ERR_OK;
+}
+
+enum err check_work_report(const Wire__WorkReport *m, struct fault *f)
+{
+    if (m->n_sessions > 4096)
+        return invalid(f, "sessions", "Too many sessions in one report");
+    for (size_t i = 0; i < m->n_sessions; i++) {
+        const Wire__SessionReport *s = m->sessions[i];
+        if (s->failure >= FAILURE_COUNT || s->failure == FAILURE_REJECTED || strlen(s->failure_text) > 4096)
+            return invalid(f, "failure", "Not a failure a worker can report");
+        if (s->output_total > (uint64_t)INT64_MAX)
+            return invalid(f, "output_total", "Out of range");
+        uint64_t end = 0;
+        for (size_t k = 0; k < s->n_pieces; k++) {
+            const Wire__OutputPiece *p = s->pieces[k];
+            if (p->data.len == 0 || p->data.len > OUTPUT_PIECE_MAX || p->offset < end || p->offset > (uint64_t)INT64_MAX / 2 ||
+                !p->stream || p->stream >= STREAM_COUNT || p->offset + p->data.len > s->output_total)
+                return invalid(f, "pieces", "Output pieces must rise, be of 1 octet to 64 KiB and end within the total");
+            end = p->offset + p->data.len;
+        }
+    }
+    return ERR_OK;
+}

@@ -1,0 +1,49 @@
+// The handlers, by resource. Each takes its request when method, path, credential, rate, role, the form of the id and the form
+// of the body have been judged (routes.c), and answers it.
+#pragma once
+
+struct request;
+
+void api_task_list(struct request *r);
+void api_task_create(struct request *r);
+void api_task_get(struct request *r);
+void api_task_edit(struct request *r);
+void api_task_delete(struct request *r);
+void api_task_run(struct request *r);
+void api_task_cancel(struct request *r);
+void api_task_retry(struct request *r);
+void api_task_review(struct request *r);
+void api_task_output(struct request *r);
+
+void api_session_list(struct request *r);
+void api_session_of_task(struct request *r);
+void api_session_get(struct request *r);
+
+void api_approval_list(struct request *r);
+void api_approval_get(struct request *r);
+void api_approval_resolve(struct request *r);
+
+void api_desktop_list(struct request *r);
+void api_desktop_create(struct request *r);
+void api_desktop_get(struct request *r);
+void api_desktop_edit(struct request *r);
+void api_desktop_delete(struct request *r);
+void api_desktop_start(struct request *r);
+void api_desktop_stop(struct request *r);
+void api_desktop_restart(struct request *r);
+
+void api_key_me(struct request *r);
+void api_key_list(struct request *r);
+void api_key_create(struct request *r);
+void api_key_delete(struct request *r);
+
+void api_settings_get(struct request *r);
+void api_settings_put(struct request *r);
+
+void api_overview(struct request *r);
+
+void api_worker_list(struct request *r);
+void api_worker_add(struct request *r);
+
+void api_health(struct request *r);
+void api_ready(struct request *r);

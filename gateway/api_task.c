@@ -1,0 +1,309 @@
+// Tasks: list, create, look, change, and the four things that can be done to one.
+#include "api.h"
+#include <stdio.h>
+#include <string.h>
+#include "api_output.h"
+#include "crypto.h"
+#include "gateway.h"
+#include "hot.h"
+#include "paged.h"
+#include "params.h"
+#include "query.h"
+#include "shape.h"
+
+static const char path[] = "/api/mission-control/tasks";
+
+static void send_task(struct request *r, unsigned status, const Wire__Answer *a)
+{
+    shape_task(request_json(), a->task);
+    request_send(r, status);
+}
+
+static void shown(struct request *r, const Wire__Answer *a)
+{
+    send_task(r, 200, a);
+}
+
+// ---------------------------------------------------------------- list
+
+enum { Q_MAX = 1024, LIST_BYTES = 2 * 1024 * 1024 - 64 * 1024 }; // of a page with a limit: BUS_MSG_MAX less one largest task
+
+static unsigned find_status(const char *s) { return task_status_find(s); }
+static unsigned find_type(const char *s) { return task_type_find(s); }
+
+struct list_params {
+    struct paged_filter f;
+    uint64_t limit, before; // 0: not given
+    bool nothing;           // asks for what cannot be
+    char q[Q_MAX];
+};
+
+static bool read_params(struct request *r, struct list_params *p)
+{
+    memset(&p->f, 0, sizeof p->f);
+    p->limit = p->before = 0;
+    p->nothing = false;
+    p->q[0] = 0;
+    p->f.q = p->q;
+    return params_word(r, "status", find_status, &p->f.status) && params_id(r, "desktopId", ENTITY_DESKTOP, &p->f.desktop, &p->nothing) &&
+           params_word(r, "type", find_type, &p->f.type) && params_text(r, "q", p->q, sizeof p->q) &&
+           params_number(r, "limit", 1, LIST_MAX, &p->limit) && params_before(r, ENTITY_TASK, &p->before);
+}
+
+static void list_item(const struct paged_filter *f, uint64_t before, uint32_t limit, uint32_t bytes, Wire__TaskList *m, Wire__Item *item)
+{
+    wire__task_list__init(m);
+    wire__item__init(item);
+    m->status = f->status;
+    m->desktop = f->desktop;
+    m->type = f->type;
+    m->q = f->q;
+    m->limit = limit;
+    m->before = before;
+    m->bytes_max = bytes;
+    item->body_case = WIRE__ITEM__BODY_TASK_LIST;
+    item->task_list = m;
+}
+
+static void ask_page(const struct paged_filter *f, uint64_t before, void (*send)(void *u, Wire__Item *item), void *u)
+{
+    Wire__TaskList m;
+    Wire__Item item;
+
+    list_item(f, before, PAGED_ITEMS, PAGED_BYTES, &m, &item);
+    send(u, &item);
+}
+
+static void render_page(const Wire__Answer *a, struct json *j, struct paged_end *ret)
+{
+    const Wire__Tasks *t = a->tasks;
+
+    for (size_t i = 0; i < t->n_tasks; i++)
+        shape_task(j, t->tasks[i]);
+    *ret = (struct paged_end){ .more = t->more, .before = t->next_before, .total = t->total, .has_total = t->has_total };
+}
+
+static const struct paged_kind pages = { WIRE__ANSWER__BODY_TASKS, ask_page, render_page };
+
+// The same query with another `before`. Only parameters we know are repeated, and nothing that could leave the <>.
+static void put_next(struct buf *b, struct text query, uint64_t before)
+{
+    static const char *const kept[] = { "status", "desktopId", "type", "q", "limit" };
+    static const char hex[] = "0123456789ABCDEF";
+    char id[ID_TEXT_MAX];
+
+    buf_putc(b, '<');
+    buf_puts(b, path);
+    buf_putc(b, '?');
+    for (unsigned i = 0; i < sizeof kept / sizeof *kept; i++) {
+        struct text v = query_raw(query, kept[i]);
+        if (!v.p)
+            continue;
+        buf_puts(b, kept[i]);
+        buf_putc(b, '=');
+        for (size_t k = 0; k < v.n; k++) {
+            uint8_t c = (uint8_t)v.p[k];
+            if (c > 0x20 && c < 0x7f && !strchr("<>\"\\^`{|}#&", c)) {
+                buf_putc(b, (char)c);
+            } else {
+                char e[3] = { '%', hex[c >> 4], hex[c & 15] };
+                buf_put(b, e, 3);
+            }
+        }
+        buf_putc(b, '&');
+    }
+    buf_puts(b, "before=");
+    buf_put(b, id, id_format(id, ENTITY_TASK, before));
+    buf_puts(b, ">; rel=\"next\"");
+}
+
+static bool render_list(struct hot_page *p, const Wire__Answer *a)
+{
+    struct paged_end end;
+
+    json_open(p->j, '[');
+    render_page(a, p->j, &end);
+    json_close(p->j, ']');
+    p->total = end.total;
+    p->has_total = end.has_total;
+    if (end.more && end.before)
+        put_next(p->link, p->query, end.before);
+    return true;
+}
+
+static void send_nothing(struct request *r)
+{
+    struct json *j = request_json();
+
+    r->x->sequence = ask_newest(r->x->gw->ask);
+    exchange_add(r->x, "X-Total-Count", "0");
+    json_open(j, '[');
+    json_close(j, ']');
+    request_send(r, 200);
+}
+
+void api_task_list(struct request *r)
+{
+    struct list_params p;
+    Wire__TaskList m;
+    Wire__Item item;
+
+    if (hot_serve(r))
+        return;
+    if (!read_params(r, &p))
+        return;
+    if (p.nothing) {
+        send_nothing(r);
+    } else if (!p.limit) {
+        p.f.before = p.before;
+        paged_start(r, &pages, &p.f);
+    } else {
+        list_item(&p.f, p.before, (uint32_t)p.limit, LIST_BYTES, &m, &item);
+        hot_ask(r, &item, WIRE__ANSWER__BODY_TASKS, render_list, NULL);
+    }
+}
+
+// ---------------------------------------------------------------- create
+
+static void created(struct request *r, const Wire__Answer *a)
+{
+    char at[sizeof path + ID_TEXT_MAX];
+
+    memcpy(at, path, sizeof path - 1);
+    at[sizeof path - 1] = '/';
+    (void)id_format(at + sizeof path, ENTITY_TASK, a->task->id);
+    exchange_add(r->x, "Location", at);
+    send_task(r, 201, a);
+}
+
+// Into out, NUL-terminated. False: it is there and not 1 to 255 visible characters.
+static bool idempotency_key(const struct exchange *x, char out[IDEMPOTENCY_KEY_MAX + 1])
+{
+    unsigned many = 0;
+    struct text h = exchange_header(x, "idempotency-key", &many);
+
+    out[0] = 0;
+    if (!h.p)
+        return true;
+    if (many > 1 || h.n < 1 || h.n > IDEMPOTENCY_KEY_MAX)
+        return false;
+    for (size_t i = 0; i < h.n; i++)
+        if (h.p[i] <= 0x20 || h.p[i] >= 0x7f)
+            return false;
+    memcpy(out, h.p, h.n);
+    out[h.n] = 0;
+    return true;
+}
+
+void api_task_create(struct request *r)
+{
+    Wire__Item item = WIRE__ITEM__INIT;
+    Wire__TaskCreate m;
+    struct fault f = { NULL, NULL };
+    char key[IDEMPOTENCY_KEY_MAX + 1];
+    uint8_t hash[HASH_SIZE];
+    json_t *o;
+
+    if (!idempotency_key(r->x, key)) {
+        request_fail(r, ERR_INVALID_FIELD, "Idempotency-Key", "It must be 1 to 255 visible ASCII characters");
+        return;
+    }
+    if (!request_body(r, &o))
+        return;
+    enum err e = shape_task_create(o, &m, &f);
+    if (e == ERR_OK && key[0]) {
+        crypto_hash(hash, r->x->body.p, r->x->body.n);
+        m.idempotency_key = key;
+        m.body_hash = (ProtobufCBinaryData){ HASH_SIZE, hash };
+    }
+    if (e == ERR_OK) {
+        item.body_case = WIRE__ITEM__BODY_TASK_CREATE;
+        item.task_create = &m;
+        request_ask(r, &item, WIRE__ANSWER__BODY_TASK, created);
+    } else {
+        request_fail(r, e, f.field, f.text);
+    }
+    json_decref(o);
+}
+
+// ---------------------------------------------------------------- one task
+
+void api_task_get(struct request *r)
+{
+    request_ask_target(r, WIRE__ITEM__BODY_TASK_GET, r->id, WIRE__ANSWER__BODY_TASK, shown);
+}
+
+void api_task_edit(struct request *r)
+{
+    Wire__Item item = WIRE__ITEM__INIT;
+    Wire__TaskEdit m;
+    struct fault f = { NULL, NULL };
+    json_t *o;
+
+    if (!request_body(r, &o))
+        return;
+    enum err e = shape_task_edit(o, r->id, &m, &f);
+    if (e == ERR_OK) {
+        item.body_case = WIRE__ITEM__BODY_TASK_EDIT;
+        item.task_edit = &m;
+        request_ask(r, &item, WIRE__ANSWER__BODY_TASK, shown);
+    } else {
+        request_fail(r, e, f.field, f.text);
+    }
+    json_decref(o);
+}
+
+static void deleted(struct request *r, const Wire__Answer *a)
+{
+    (void)a;
+    request_empty(r, 204);
+}
+
+void api_task_delete(struct request *r)
+{
+    request_ask_target(r, WIRE__ITEM__BODY_TASK_DELETE, r->id, WIRE__ANSWER__BODY__NOT_SET, deleted);
+}
+
+void api_task_run(struct request *r)
+{
+    request_ask_target(r, WIRE__ITEM__BODY_TASK_RUN, r->id, WIRE__ANSWER__BODY_TASK, shown);
+}
+
+void api_task_cancel(struct request *r)
+{
+    request_ask_target(r, WIRE__ITEM__BODY_TASK_CANCEL, r->id, WIRE__ANSWER__BODY_TASK, shown);
+}
+
+void api_task_retry(struct request *r)
+{
+    request_ask_target(r, WIRE__ITEM__BODY_TASK_RETRY, r->id, WIRE__ANSWER__BODY_TASK, shown);
+}
+
+void api_task_review(struct request *r)
+{
+    Wire__Item item = WIRE__ITEM__INIT;
+    Wire__Resolve m;
+    struct fault f = { NULL, NULL };
+    json_t *o;
+
+    if (!request_body(r, &o))
+        return;
+    enum err e = shape_resolve(o, r->id, 0, &m, &f);
+    if (e == ERR_OK) {
+        item.body_case = WIRE__ITEM__BODY_RESOLVE;
+        item.resolve = &m;
+        request_ask(r, &item, WIRE__ANSWER__BODY_TASK, shown);
+    } else {
+        request_fail(r, e, f.field, f.text);
+    }
+    json_decref(o);
+}
+
+void api_task_output(struct request *r)
+{
+    struct exchange *x = r->x;
+    uint64_t task = r->id;
+
+    request_let_go(r);
+    api_output(x, task);
+}

@@ -1,0 +1,67 @@
+// Workers: who executes what, and a new one's secret, made here and shown once: the broker gets the public half.
+#include "api.h"
+#include <stdlib.h>
+#include <string.h>
+#include "crypto.h"
+#include "request.h"
+#include "shape.h"
+
+enum { PEER_WORKER = 2 };
+
+static void listed(struct request *r, const Wire__Answer *a)
+{
+    struct json *j = request_json();
+
+    json_open(j, '[');
+    for (size_t i = 0; i < a->workers->n_workers; i++)
+        shape_worker(j, a->workers->workers[i], NULL);
+    json_close(j, ']');
+    request_send(r, 200);
+}
+
+void api_worker_list(struct request *r)
+{
+    request_ask_target(r, WIRE__ITEM__BODY_WORKER_LIST, 0, WIRE__ANSWER__BODY_WORKERS, listed);
+}
+
+static void added(struct request *r, const Wire__Answer *a)
+{
+    struct peer_key *k = r->own;
+    char line[PEER_KEY_TEXT_MAX];
+
+    peer_key_text(k, line);
+    shape_worker(request_json(), a->worker, line);
+    crypto_wipe(line, sizeof line);
+    request_send(r, 201);
+}
+
+void api_worker_add(struct request *r)
+{
+    static const uint8_t no_key[PEER_PUBLIC_SIZE] = { 0 };
+    Wire__Item item = WIRE__ITEM__INIT;
+    Wire__WorkerAdd m;
+    struct fault f = { NULL, NULL };
+    uint8_t public[PEER_PUBLIC_SIZE];
+    json_t *o;
+
+    if (!request_body(r, &o))
+        return;
+    struct peer_key *k = r->own = calloc(1, sizeof *k); // until the answer; freed with the request
+    r->own_secret = k ? sizeof *k : 0;
+    enum err e = k ? shape_worker_add(o, &m, &f) : ERR_NO_MEMORY;
+    if (e == ERR_OK) {
+        memcpy(public, no_key, sizeof public);
+        m.public_key = (ProtobufCBinaryData){ sizeof public, public };
+        e = check_worker_add(&m, &f); // the name first: a key is made for a good one only
+    }
+    if (e == ERR_OK) {
+        peer_key_make(k, PEER_WORKER, m.name);
+        memcpy(public, k->public, sizeof public);
+        item.body_case = WIRE__ITEM__BODY_WORKER_ADD;
+        item.worker_add = &m;
+        request_ask(r, &item, WIRE__ANSWER__BODY_WORKER, added);
+    } else {
+        request_fail(r, e, f.field, f.text);
+    }
+    json_decref(o);
+}

@@ -1,0 +1,184 @@
+// What handlers do with an exchange: exchange.h over a connection. One answer, one write.
+#include "exchange.h"
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+#include "conn.h"
+#include "http_out.h"
+
+static struct conn *of(struct exchange *x)
+{
+    return container_of(x, struct conn, x);
+}
+
+struct text exchange_header(const struct exchange *x, const char *name, unsigned *count)
+{
+    const struct conn *c = (const struct conn *)(const void *)((const char *)x - offsetof(struct conn, x));
+
+    if (c->rq)
+        return http_in_field(&c->rq->in, name, count);
+    if (count)
+        *count = 0;
+    return (struct text){ NULL, 0 };
+}
+
+void exchange_want_body(struct exchange *x, size_t max)
+{
+    struct conn *c = of(x);
+
+    assert(c->state == CONN_ASKED && !c->rq->wants_body);
+    c->rq->wants_body = true;
+    c->rq->body_max = max;
+    if (!c->going)
+        conn_wake(c);
+}
+
+void exchange_add(struct exchange *x, const char *name, const char *value)
+{
+    struct incoming *rq = of(x)->rq;
+    size_t before;
+
+    if (!rq)
+        return;
+    before = rq->fields.len;
+    http_out_field(&rq->fields, name, (struct text){ value, strlen(value) });
+    if (rq->fields.err) { // a field that finds no room is left out whole
+        rq->fields.err = ERR_OK;
+        rq->fields.len = before;
+        return;
+    }
+    rq->added_cache |= strcmp(name, "Cache-Control") == 0;
+    rq->added_retry |= strcmp(name, "Retry-After") == 0;
+    rq->added_auth |= strcmp(name, "WWW-Authenticate") == 0;
+}
+
+// The head, into the server's buffer. From here on it is settled whether the connection goes on.
+static struct iovec head(struct conn *c, unsigned status, const char *content_type, bool counted, size_t n)
+{
+    struct incoming *rq = c->rq;
+    struct buf *b = &c->server->head;
+
+    c->close_after |= rq->in.close || c->x.gw->draining || (c->x.has_body && rq->in.state != HTTP_IN_DONE);
+    c->status = status;
+    buf_reset(b);
+    http_out_head(b, &(struct http_answer){ .status = status, .content_type = content_type, .date = server_date(c->server),
+                                            .request_id = c->x.request_id, .fields = &rq->fields, .sequence = c->x.sequence,
+                                            .length = n, .counted = counted, .chunked = !counted && !c->x.http10,
+                                            .close = c->close_after, .cached = rq->added_cache });
+    return (struct iovec){ .iov_base = b->data, .iov_len = b->len };
+}
+
+void exchange_reply(struct exchange *x, unsigned status, const char *content_type, const void *body, size_t n)
+{
+    struct conn *c = of(x);
+    struct iovec v[2];
+
+    assert(c->rq && c->state <= CONN_ANSWER);
+    v[0] = head(c, status, content_type, true, n);
+    v[1] = (struct iovec){ .iov_base = (void *)(uintptr_t)body, .iov_len = n };
+    c->answered_n = c->bodyless || status == 204 || status == 304 ? 0 : n;
+    conn_put(c, v, c->answered_n ? 2 : 1);
+    conn_answered(c);
+}
+
+static void refuse(struct exchange *x, unsigned status, const char *code, const char *text, const char *field)
+{
+    struct conn *c = of(x);
+    struct buf *b = &c->server->body;
+
+    assert(c->rq);
+    if (status == 401 && !c->rq->added_auth)
+        exchange_add(x, "WWW-Authenticate", "Bearer realm=\"mission-control\"");
+    if ((status == 503 || status == 429) && !c->rq->added_retry)
+        exchange_add(x, "Retry-After", "1");
+    buf_reset(b);
+    http_out_error(b, status, code, text, field, x->request_id);
+    exchange_reply(x, status, "application/json", b->data, b->err ? 0 : b->len);
+}
+
+void exchange_fail(struct exchange *x, unsigned status, const char *code, const char *text)
+{
+    refuse(x, status, code, text ? text : http_out_reason(status), NULL);
+}
+
+void exchange_error(struct exchange *x, enum err e, const char *field, const char *text)
+{
+    refuse(x, http_out_status(e), err_name(e), text ? text : err_text(e), field);
+}
+
+// ---- streams
+void exchange_begin(struct exchange *x, unsigned status, const char *content_type, struct exchange_stream *s)
+{
+    struct conn *c = of(x);
+    struct iovec v;
+
+    assert(c->rq && (c->state == CONN_ASKED || c->state == CONN_ANSWER));
+    c->close_after |= x->http10;
+    v = head(c, status, content_type, false, 0);
+    c->state = CONN_STREAM;
+    c->stream = s;
+    if (c->server->conf.access_log)
+        conn_keep_target(c);
+    conn_drop_request(c);
+    conn_put(c, &v, 1);
+    if (c->bodyless)
+        conn_wake(c);
+}
+
+static bool chunked(const struct conn *c)
+{
+    return !c->x.http10;
+}
+
+size_t exchange_send(struct exchange *x, const void *data, size_t n)
+{
+    struct conn *c = of(x);
+    char size[20];
+    struct iovec v[3] = { { size, 0 }, { (void *)(uintptr_t)data, n }, { (void *)(uintptr_t)"\r\n", 2 } };
+
+    assert(c->state == CONN_STREAM);
+    if (n == 0 || c->bodyless)
+        return conn_waiting(c);
+    c->answered_n += n;
+    v[0].iov_len = (size_t)snprintf(size, sizeof size, "%zx\r\n", n);
+    if (chunked(c))
+        conn_put(c, v, 3);
+    else
+        conn_put(c, v + 1, 1);
+    return conn_waiting(c);
+}
+
+size_t exchange_writev(struct exchange *x, const struct iovec *v, unsigned n)
+{
+    struct conn *c = of(x);
+    size_t taken = 0;
+
+    assert(c->state == CONN_STREAM);
+    if (c->bodyless) {
+        for (unsigned i = 0; i < n; i++)
+            taken += v[i].iov_len;
+        return taken;
+    }
+    taken = conn_try_put(c, v, n);
+    c->answered_n += taken;
+    return taken;
+}
+
+void exchange_end(struct exchange *x)
+{
+    struct conn *c = of(x);
+
+    assert(c->state == CONN_STREAM);
+    if (chunked(c) && !c->bodyless)
+        conn_put(c, &(struct iovec){ .iov_base = (void *)(uintptr_t)"0\r\n\r\n", .iov_len = 5 }, 1);
+    conn_answered(c);
+}
+
+void exchange_abort(struct exchange *x)
+{
+    struct conn *c = of(x);
+
+    assert(c->state == CONN_STREAM);
+    c->close_after = true;
+    conn_answered(c);
+}

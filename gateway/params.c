@@ -1,0 +1,99 @@
+#include "params.h"
+#include <string.h>
+#include "check.h"
+#include "query.h"
+
+static const char empty_text[] = "It must not be empty";
+
+static bool get(struct request *r, const char *name, char out[QUERY_VALUE_MAX], struct text *ret)
+{
+    if (query_get(r->x->query, name, out, QUERY_VALUE_MAX, ret) != ERR_OK) {
+        request_bad_query(r, name, "It stands there twice, or is not percent-encoded as it should be");
+        return false;
+    }
+    if (ret->p && ret->n == 0) {
+        request_bad_query(r, name, empty_text);
+        return false;
+    }
+    return true;
+}
+
+bool params_word(struct request *r, const char *name, unsigned (*find)(const char *), uint32_t *ret)
+{
+    char out[QUERY_VALUE_MAX];
+    struct text t;
+
+    if (!r->x->query.n)
+        return true;
+    if (!get(r, name, out, &t))
+        return false;
+    if (t.p && (*ret = find(t.p)) == 0) {
+        request_bad_query(r, name, "It is none of the words allowed here");
+        return false;
+    }
+    return true;
+}
+
+bool params_id(struct request *r, const char *name, enum entity kind, uint64_t *ret, bool *nothing)
+{
+    char out[QUERY_VALUE_MAX];
+    struct text t;
+
+    if (!r->x->query.n)
+        return true;
+    if (!get(r, name, out, &t))
+        return false;
+    if (t.p && (*ret = id_parse(kind, t.p)) == 0)
+        *nothing = true;
+    return true;
+}
+
+bool params_number(struct request *r, const char *name, uint64_t min, uint64_t max, uint64_t *ret)
+{
+    char out[QUERY_VALUE_MAX];
+    struct text t;
+
+    if (!r->x->query.n)
+        return true;
+    if (!get(r, name, out, &t))
+        return false;
+    if (t.p && !query_number(t, min, max, ret)) {
+        request_bad_query(r, name, "It must be a whole number");
+        return false;
+    }
+    return true;
+}
+
+bool params_before(struct request *r, enum entity kind, uint64_t *ret)
+{
+    char out[QUERY_VALUE_MAX];
+    struct text t;
+
+    if (!r->x->query.n)
+        return true;
+    if (!get(r, "before", out, &t))
+        return false;
+    if (!t.p || (*ret = id_parse(kind, t.p)) != 0 || query_number(t, 1, INT64_MAX, ret))
+        return true;
+    request_bad_query(r, "before", "It must be an id, as in the Link of the page before");
+    return false;
+}
+
+bool params_text(struct request *r, const char *name, char *out, size_t size)
+{
+    char value[QUERY_VALUE_MAX];
+    struct text t;
+
+    if (!r->x->query.n)
+        return true;
+    if (!get(r, name, value, &t))
+        return false;
+    if (!t.p)
+        return true;
+    if (t.n >= size || !check_text(t.p, size, true)) {
+        request_bad_query(r, name, "It is too long, or not text");
+        return false;
+    }
+    memcpy(out, t.p, t.n + 1);
+    return true;
+}

@@ -1,0 +1,16 @@
+// The query parameters that several lists share, judged as contract.md section 3 says.
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include "names.h"
+#include "request.h"
+
+// Each leaves *ret alone where the parameter is absent. False: it was at fault and the request has been answered.
+bool params_word(struct request *r, const char *name, unsigned (*find)(const char *), uint32_t *ret);
+// An id that is none of its kind names nothing: *nothing becomes true.
+bool params_id(struct request *r, const char *name, enum entity kind, uint64_t *ret, bool *nothing);
+bool params_number(struct request *r, const char *name, uint64_t min, uint64_t max, uint64_t *ret);
+// Where the next page starts: an id of that kind, or its number.
+bool params_before(struct request *r, enum entity kind, uint64_t *ret);
+// out: what to look for, at most size - 1 octets; untouched if absent.
+bool params_text(struct request *r, const char *name, char *out, size_t size);

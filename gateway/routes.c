@@ -1,0 +1,362 @@
+// Happy path of a request: head() finds the row -> the credential (cached, or looked up) -> the rate limit -> the role -> the
+// id's form -> the body's type, and the body -> X-Mc-Min-Sequence -> the row's handler. Each step can answer instead; an
+// unknown path is a step like the others and comes after the credential, so that who has none learns nothing.
+// Streams leave at once: the hub judges their credential, since they hold with 200 while the broker is away.
+#include "routes.h"
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <arpa/inet.h>
+#include "api.h"
+#include "clock.h"
+#include "cred.h"
+#include "crypto.h"
+#include "gateway.h"
+#include "hub.h"
+#include "names.h"
+#include "query.h"
+#include "quota.h"
+#include "request.h"
+#include "route.h"
+
+static void stream_activity(struct request *r);
+static void stream_feed(struct request *r);
+static void stream_desktops(struct request *r);
+
+static const struct route routes[] = {
+#define R(method, role, body, cost, id, path, handler) \
+    { METHOD_##method, ROLE_##role, BODY_##body, cost, ENTITY_##id, sizeof path - 1, path, handler },
+    ROUTES(R)
+#undef R
+};
+
+enum { COST_SEARCH = 5 }; // a list by `q` reads more than it shows
+
+// ---------------------------------------------------------------- streams
+
+// Only HEAD comes here: head() gives GET to the hub. The same head, and nothing after it.
+static void stream_head(struct request *r)
+{
+    struct exchange *x = r->x;
+
+    request_let_go(r);
+    exchange_reply(x, 200, "text/event-stream", NULL, 0);
+}
+
+static void stream_activity(struct request *r)
+{
+    stream_head(r);
+}
+
+static void stream_feed(struct request *r)
+{
+    stream_head(r);
+}
+
+static void stream_desktops(struct request *r)
+{
+    stream_head(r);
+}
+
+static bool stream_view(const struct route *row, enum event_view *ret)
+{
+    if (row->handler == stream_activity)
+        *ret = VIEW_ACTIVITY;
+    else if (row->handler == stream_feed)
+        *ret = VIEW_FEED;
+    else if (row->handler == stream_desktops)
+        *ret = VIEW_DESKTOPS;
+    else
+        return false;
+    return true;
+}
+
+// ---------------------------------------------------------------- rate limits
+
+// An IPv6 customer has a /64 at least, so that is who is counted; an IPv4 address is itself, mapped or not.
+static uint64_t address_key(const char *address)
+{
+    uint8_t in[17] = { 0 }, hash[HASH_SIZE];
+    uint64_t key;
+    struct in6_addr six;
+    struct in_addr four;
+
+    if (inet_pton(AF_INET6, address, &six) == 1 && !IN6_IS_ADDR_V4MAPPED(&six)) {
+        in[0] = 6;
+        memcpy(in + 1, &six, 8);
+    } else if (inet_pton(AF_INET6, address, &six) == 1) {
+        in[0] = 4;
+        memcpy(in + 1, six.s6_addr + 12, 4);
+    } else if (inet_pton(AF_INET, address, &four) == 1) {
+        in[0] = 4;
+        memcpy(in + 1, &four, 4);
+    }
+    crypto_hash(hash, in, sizeof in);
+    memcpy(&key, hash, sizeof key);
+    return key;
+}
+
+static struct quota_verdict charge(const struct exchange *x, uint32_t cost)
+{
+    // The number of a key is ours, not the client's: a multiplication spreads it well enough.
+    uint64_t key = x->actor.key ? x->actor.key * 0x9e3779b97f4a7c15u + 1 : address_key(x->address);
+
+    return quota_take(x->gw->quota, key, cost, clock_mono_us());
+}
+
+bool routes_quota(struct exchange *x, uint32_t cost)
+{
+    return charge(x, cost).ok;
+}
+
+static size_t put_number(char *at, uint64_t n)
+{
+    char t[20];
+    size_t i = sizeof t;
+
+    do {
+        t[--i] = (char)('0' + n % 10);
+        n /= 10;
+    } while (n);
+    memcpy(at, t + i, sizeof t - i);
+    at[sizeof t - i] = 0;
+    return sizeof t - i;
+}
+
+// "name";a=N;b=M
+static void put_pair(char *at, const char *a, uint64_t n, const char *b, uint64_t m)
+{
+    at = stpcpy(stpcpy(at, "\"default\";"), a);
+    at += put_number(at, n);
+    (void)put_number(stpcpy(stpcpy(at, ";"), b), m);
+}
+
+// False: over the limit, and answered.
+static bool within_limits(struct request *r, uint32_t cost)
+{
+    struct quota_verdict v = charge(r->x, cost);
+    char value[80];
+
+    if (!v.limit) // switched off
+        return true;
+    put_pair(value, "q=", v.limit, "w=", 60);
+    exchange_add(r->x, "RateLimit-Policy", value);
+    put_pair(value, "r=", v.remaining, "t=", v.reset_s);
+    exchange_add(r->x, "RateLimit", value);
+    (void)put_number(value, v.limit);
+    exchange_add(r->x, "X-RateLimit-Limit", value);
+    (void)put_number(value, v.remaining);
+    exchange_add(r->x, "X-RateLimit-Remaining", value);
+    (void)put_number(value, v.reset_s);
+    exchange_add(r->x, "X-RateLimit-Reset", value);
+    if (v.ok)
+        return true;
+    (void)put_number(value, v.retry_after_s ? v.retry_after_s : 1);
+    exchange_add(r->x, "Retry-After", value);
+    request_refuse(r, 429, "RATE_LIMITED", "Too many requests: try again later");
+    return false;
+}
+
+// ---------------------------------------------------------------- the steps
+
+static void seen_enough(struct request *r, const Wire__Answer *a)
+{
+    (void)a;
+    r->row->handler(r);
+}
+
+// X-Mc-Min-Sequence: what the client has seen elsewhere must be visible here first.
+static void wait_or_handle(struct request *r)
+{
+    Wire__WaitSequence m = WIRE__WAIT_SEQUENCE__INIT;
+    Wire__Item item = WIRE__ITEM__INIT;
+    unsigned many = 0;
+    struct text h = exchange_header(r->x, "x-mc-min-sequence", &many);
+    uint64_t n = 0;
+
+    if (h.p && (many > 1 || !h.n || *h.p == '-' || !query_number(h, 0, INT64_MAX, &n))) {
+        request_fail(r, ERR_INVALID_FIELD, "X-Mc-Min-Sequence", "It must be a whole number");
+        return;
+    }
+    if (n <= ask_newest(r->x->gw->ask)) {
+        r->row->handler(r);
+        return;
+    }
+    m.sequence = n;
+    item.body_case = WIRE__ITEM__BODY_WAIT_SEQUENCE;
+    item.wait_sequence = &m;
+    request_ask(r, &item, WIRE__ANSWER__BODY__NOT_SET, seen_enough);
+}
+
+static void handle(struct request *r)
+{
+    json_t *o;
+
+    if (r->row->body == BODY_OPTIONAL && r->x->body.n) { // nothing in it matters, but it must be what it says it is
+        if (!request_body(r, &o))
+            return;
+        json_decref(o);
+    }
+    if (r->row->role == ROLE_NONE)
+        r->row->handler(r);
+    else
+        wait_or_handle(r);
+}
+
+// "application/json", perhaps with charset=utf-8.
+static bool is_json(struct text t)
+{
+    static const char type[] = "application/json", charset[] = "charset=";
+    size_t n = sizeof type - 1;
+
+    if (t.n < n || strncasecmp(t.p, type, n) != 0)
+        return false;
+    struct text rest = { t.p + n, t.n - n };
+    while (rest.n) {
+        while (rest.n && (*rest.p == ' ' || *rest.p == '\t' || *rest.p == ';')) {
+            rest.p++;
+            rest.n--;
+        }
+        const char *end = memchr(rest.p, ';', rest.n);
+        size_t k = end ? (size_t)(end - rest.p) : rest.n;
+        size_t part = k;
+        while (part && (rest.p[part - 1] == ' ' || rest.p[part - 1] == '\t'))
+            part--;
+        if (rest.p == t.p + n && part)
+            return false; // application/jsonx
+        if (part >= sizeof charset - 1 && strncasecmp(rest.p, charset, sizeof charset - 1) == 0) {
+            struct text v = { rest.p + sizeof charset - 1, part - (sizeof charset - 1) };
+            if (v.n >= 2 && *v.p == '"' && v.p[v.n - 1] == '"') {
+                v.p++;
+                v.n -= 2;
+            }
+            if (v.n != 5 || strncasecmp(v.p, "utf-8", 5) != 0)
+                return false;
+        }
+        rest.p += k;
+        rest.n -= k;
+    }
+    return true;
+}
+
+static void read_body(struct request *r)
+{
+    struct exchange *x = r->x;
+    unsigned many = 0;
+    struct text type = exchange_header(x, "content-type", &many);
+
+    if (r->row->body == BODY_NONE) {
+        handle(r);
+        return;
+    }
+    bool wrong = many > 1 || (type.p ? !is_json(type) : x->has_body);
+    if (wrong && (x->has_body || r->row->body == BODY_JSON)) {
+        request_refuse(r, 415, "UNSUPPORTED_MEDIA_TYPE", "The body must be application/json in UTF-8");
+        return;
+    }
+    if (x->has_body)
+        exchange_want_body(x, REQUEST_BODY_MAX);
+    else if (r->row->body == BODY_JSON)
+        request_fail(r, ERR_BAD_JSON, NULL, "A JSON object is needed as the body");
+    else
+        handle(r);
+}
+
+static void known(struct request *r)
+{
+    struct exchange *x = r->x;
+    const struct route *row = r->row;
+    uint32_t cost = row ? row->cost : 1;
+    char allow[ROUTE_ALLOW_MAX];
+
+    if (row && row->handler == api_task_list && query_raw(x->query, "q").p)
+        cost = COST_SEARCH;
+    if (!within_limits(r, cost))
+        return;
+    if (!row && !r->allow) {
+        request_fail(r, ERR_NOT_FOUND, NULL, "There is no such route");
+    } else if (!row) {
+        route_allow(r->allow, allow);
+        exchange_add(x, "Allow", allow);
+        request_refuse(r, 405, "METHOD_NOT_ALLOWED", "This route does not know that method: Allow says which it does");
+    } else if (x->actor.role < row->role) {
+        request_fail(r, ERR_FORBIDDEN, NULL, NULL);
+    } else if (row->id != ENTITY_NONE && !r->id) {
+        request_fail(r, ERR_NOT_FOUND, NULL, NULL);
+    } else {
+        read_body(r);
+    }
+}
+
+static void found_cb(struct cred_call *c, enum err e, const struct actor *actor)
+{
+    struct request *r = container_of(c, struct request, cred);
+
+    if (e == ERR_OK) {
+        r->x->actor = *actor;
+        known(r);
+    } else if (e == ERR_UNAUTHORIZED) {
+        if (within_limits(r, 1))
+            request_fail(r, ERR_UNAUTHORIZED, NULL, NULL);
+    } else {
+        request_fail(r, e, NULL, NULL);
+    }
+}
+
+// An EventSource cannot give headers: for output that is followed live the key may be in the query, as for the streams.
+static bool query_key(const struct route *row, const struct exchange *x)
+{
+    static const char type[] = "text/event-stream";
+    struct text h = exchange_header(x, "accept", NULL);
+
+    return row && row->handler == api_task_output && h.p && memmem(h.p, h.n, type, sizeof type - 1);
+}
+
+static void head(struct exchange *x)
+{
+    struct route_match m = route_find(routes, sizeof routes / sizeof *routes, x->method, x->path);
+    enum event_view view;
+    char scratch[128];
+    struct text key;
+
+    if (m.row && x->method == METHOD_GET && stream_view(m.row, &view)) {
+        hub_open(x->gw->hub, x, view);
+        return;
+    }
+    struct request *r = request_new(x);
+    if (!r) {
+        exchange_error(x, ERR_OVERLOADED, NULL, NULL);
+        return;
+    }
+    r->row = m.row;
+    r->allow = m.allow;
+    r->id = m.id;
+    if (r->row && r->row->role == ROLE_NONE) {
+        if (within_limits(r, r->row->cost))
+            read_body(r);
+        return;
+    }
+    r->cred.cb = found_cb;
+    enum err e = cred_of(x, query_key(r->row, x), scratch, &key);
+    if (e != ERR_OK) {
+        if (within_limits(r, 1))
+            request_fail(r, e, NULL, "One credential only");
+    } else if (!key.p) {
+        if (within_limits(r, 1))
+            request_fail(r, ERR_UNAUTHORIZED, NULL, NULL);
+    } else {
+        cred_find(x->gw->cred, &r->cred, key);
+    }
+}
+
+static void body(struct exchange *x)
+{
+    handle(x->u);
+}
+
+static const struct exchange_handlers handlers = { head, body };
+
+const struct exchange_handlers *routes_handlers(void)
+{
+    return &handlers;
+}

@@ -1,0 +1,43 @@
+// The public JSON and the messages of the wire: the only place that knows both. Pure.
+//
+// Objects out: each writes one JSON object (contract.md section 2). Bodies in: each fills the message from the parsed body and
+// judges it by common/check.h; text in the message is lent by the body. ERR_MISSING_FIELD, ERR_INVALID_FIELD or
+// ERR_UNKNOWN_DESKTOP with *f filled. Members nobody knows are ignored; null counts as not given.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+#include "check.h"
+#include "err.h"
+#include "json_in.h"
+#include "json_out.h"
+#include "wire.pb-c.h"
+
+void shape_task(struct json *j, const Wire__Task *t);
+void shape_session(struct json *j, const Wire__Session *s);
+void shape_approval(struct json *j, const Wire__Approval *a);
+void shape_desktop(struct json *j, const Wire__Desktop *d);
+void shape_settings(struct json *j, const Wire__Settings *s);
+void shape_overview(struct json *j, const Wire__Overview *o);
+void shape_key(struct json *j, const Wire__Key *k, const char *secret);         // secret: shown once, in the 201; else NULL
+void shape_worker(struct json *j, const Wire__Worker *w, const char *key_file); // the same
+void shape_user(struct json *j, const Wire__Credential *c);
+
+MUST_USE enum err shape_task_create(const json_t *o, Wire__TaskCreate *m, struct fault *f);
+MUST_USE enum err shape_task_edit(const json_t *o, uint64_t id, Wire__TaskEdit *m, struct fault *f);
+// Give one of task and approval; the other is 0.
+MUST_USE enum err shape_resolve(const json_t *o, uint64_t task, uint64_t approval, Wire__Resolve *m, struct fault *f);
+// These two are judged by the caller, once what it adds (hash and last4; the public key) is there.
+MUST_USE enum err shape_key_create(const json_t *o, uint64_t now_ms, Wire__KeyCreate *m, struct fault *f);
+MUST_USE enum err shape_worker_add(const json_t *o, Wire__WorkerAdd *m, struct fault *f);
+struct shape_settings_put {
+    Wire__SettingsPut m;
+    Wire__Settings settings;
+};
+MUST_USE enum err shape_settings_put(const json_t *o, struct shape_settings_put *s, struct fault *f);
+struct shape_desktop_put {
+    Wire__DesktopPut m;
+    Wire__Chat chat;
+    char *labels[LABELS_MAX];
+};
+MUST_USE enum err shape_desktop_create(const json_t *o, struct shape_desktop_put *d, struct fault *f);
+MUST_USE enum err shape_desktop_edit(const json_t *o, uint64_t id, struct shape_desktop_put *d, struct fault *f);

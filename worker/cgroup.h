@@ -1,0 +1,19 @@
+// A control group (v2) for each run, where the system lets us make one below our own: then nothing the run starts can leave
+// it, and one write ends it all. Where it does not, tree.h finds what belongs to a run.
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { CGROUP_PATH_MAX = 256 };
+
+// Finds our own group and tries whether groups can be made in it. False: not here.
+bool cgroup_init(void);
+// Makes the group of a run and says where. False (and an empty path): none was made.
+bool cgroup_make(const char *run, char path[CGROUP_PATH_MAX]);
+// These take an empty path for "none", and a group that is gone for an empty one.
+bool cgroup_add(const char *path, int pid);
+bool cgroup_populated(const char *path);
+void cgroup_kill(const char *path);
+void cgroup_remove(const char *path); // once it is empty; groups made inside it too
+// Whether path can be the group of that run: what is read back from a file is looked at before it is used.
+bool cgroup_path_ok(const char *path, const char *run);

@@ -1,0 +1,75 @@
+// What a worker must not forget when it is killed, in a directory of its own (0700):
+//   journal        a line for each session that is about to be started (synced before it is), one once its process runs, and
+//                  one when the broker has confirmed its end
+//   N.end          the end of session N with the output that is not confirmed: a hash and a packed SessionReport
+//   lock           held while a worker uses the directory
+// and, in a directory shared by the workers of a machine, guard/task_N: the attempt of that task which may still run here.
+// The first section is pure.
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+#include "buf.h"
+#include "err.h"
+#include "list.h"
+#include "tree.h"
+#include "wire.pb-c.h"
+
+enum { SPOOL_LINE_MAX = 768, SPOOL_END_MAX = 2 * 1024 * 1024 };
+
+enum spool_kind { SPOOL_START = 'S', SPOOL_PROCESS = 'P', SPOOL_FORGET = 'F' };
+struct spool_line {
+    enum spool_kind kind;
+    uint64_t session;
+    uint64_t task;      // S
+    uint32_t attempt;   // S
+    struct tree_id id;  // S: run, boot; P: pid, start, cgroup; a guard file has all of it
+};
+// One line with its newline and checksum.
+void spool_line_put(struct buf *b, const struct spool_line *l);
+// text: without the newline. False: damaged, or none of ours.
+bool spool_line_parse(const char *text, size_t n, struct spool_line *ret);
+
+void spool_end_put(struct buf *b, const Wire__SessionReport *r);
+// NULL: damaged. Free with wire__session_report__free_unpacked(r, NULL).
+Wire__SessionReport *spool_end_parse(const uint8_t *p, size_t n);
+
+// ---------------------------------------------------------------- the directory
+
+struct spool;
+struct spool_found {
+    // a session of a former life that had ended (gives report, free it as above)
+    void (*ended)(void *u, Wire__SessionReport *report);
+    // one that had been started and has no end: its processes are to be ended
+    void (*lost)(void *u, const struct spool_line *l);
+    void *u;
+};
+// Opens it (made if need be), locks it, tells what a former life left, and starts a fresh journal.
+// ERR_AGAIN: another worker has it. ERR_IO: `why` says what.
+MUST_USE enum err spool_open(uv_loop_t *loop, const char *dir, const char *guard_dir, const struct spool_found *found,
+                             struct spool **ret, char *why, size_t why_size);
+
+// Records sessions before they are started, all that come in one turn of the loop with one sync; done is called on the loop
+// (never before spool_start has returned): ERR_OK, and the record is on disk; ERR_IO: do not start it.
+struct spool_entry {
+    struct list at;        // spool.c's from spool_start to done
+    struct spool_line line;
+    void (*done)(struct spool_entry *e, enum err err);
+};
+void spool_start(struct spool *s, struct spool_entry *e);
+// Its process runs. Not synced: this is for our successor after a kill, not after a power cut.
+void spool_process(struct spool *s, uint64_t session, const struct tree_id *id);
+// Its end is written at once (a kill of the worker cannot lose it) and synced soon after off the loop (nor a power cut).
+// ERR_IO when it cannot be written: try again later.
+MUST_USE enum err spool_end(struct spool *s, const Wire__SessionReport *r);
+// The broker has it, or does not want it.
+void spool_forget(struct spool *s, uint64_t session);
+// Waits for what spool_end left to be synced. For the end of the program.
+void spool_flush(struct spool *s);
+
+// The guard of a task: what an earlier attempt may have left running here. False: nothing (or it cannot be read).
+bool spool_guard_find(const struct spool *s, uint64_t task, struct spool_line *ret);
+void spool_guard_set(struct spool *s, const struct spool_line *l);
+// Takes it away if it is still this session's.
+void spool_guard_drop(struct spool *s, uint64_t task, uint64_t session);
