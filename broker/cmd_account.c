@@ -158,6 +158,9 @@ enum err cmd_settings_put(struct work *w)
 
 // ---------------------------------------------------------------- peers
 
+// Workers are counted from 1, since people see their ids; gateways, in the same database, far above them.
+static const uint64_t GATEWAY_IDS = (uint64_t)1 << 40;
+
 enum err cmd_worker_add(struct work *w)
 {
     const Wire__WorkerAdd *m = w->cmd->item->worker_add;
@@ -177,7 +180,7 @@ enum err cmd_worker_add(struct work *w)
     if (!p || !o)
         return ERR_NO_MEMORY;
     *p = (Rec__Peer)REC__PEER__INIT;
-    p->id = work_id(w, ENTITY_WORKER);
+    p->id = m->peer == 2 ? work_id(w, ENTITY_WORKER) : GATEWAY_IDS + work_id(w, ENTITY_SYSTEM);
     p->name = m->name;
     p->role = m->peer;
     p->public_key = m->public_key;

@@ -5,10 +5,14 @@
 #include "log.h"
 #include "store.h"
 
+enum { LOOK_EVERY = 8 };
+
 struct local {
     struct cons base;
     struct store *store;
     uint64_t min_free;
+    unsigned batches;
+    int full;              // as last looked at; while it is, each batch looks again
     uv_thread_t thread;
     uv_mutex_t lock;
     uv_cond_t wake;
@@ -21,11 +25,14 @@ struct local {
     int stop;
 };
 
-static int no_room(const struct local *l)
+static int no_room(struct local *l)
 {
     struct store_room r;
+    if (l->batches++ % LOOK_EVERY != 0 && !l->full)
+        return 0;
     store_room(l->store, &r);
-    return r.disk_free < l->min_free || r.map_used > r.map_size - r.map_size / 10;
+    l->full = r.disk_free < l->min_free || r.map_used > r.map_size - r.map_size / 10;
+    return l->full;
 }
 
 static enum outcome from_err(enum err e)

@@ -284,7 +284,8 @@ static enum err session_list(struct query *q, const Wire__SessionList *l, Wire__
             out->more = true;
             break;
         }
-        e = kind_get(q->txn, q->arena, KIND_SESSION, q->workspace, last_u64(&c.key), &s);
+        out->next_before = last_u64(&c.key);
+        e = kind_get(q->txn, q->arena, KIND_SESSION, q->workspace, out->next_before, &s);
         if (e || (l->status && s->status != l->status) || (l->desktop && s->desktop != l->desktop))
             continue;
         e = view_session(&v, s, &out->sessions[out->n_sessions++]);

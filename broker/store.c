@@ -341,13 +341,37 @@ enum err cursor_del(struct cursor *c)
     return from_mdb(c->txn->store, mdb_cursor_del(c->impl, 0));
 }
 
+// Pages that were freed and may be used again: LMDB keeps their lists in database 0, each headed by its length.
+static uint64_t free_pages(struct store *s)
+{
+    MDB_txn *t;
+    MDB_cursor *c;
+    MDB_val k, v;
+    uint64_t n = 0;
+    if (mdb_txn_begin(s->env, NULL, MDB_RDONLY, &t))
+        return 0;
+    if (mdb_cursor_open(t, 0, &c) == 0) {
+        while (mdb_cursor_get(c, &k, &v, MDB_NEXT) == 0) {
+            size_t len;
+            memcpy(&len, v.mv_data, sizeof len);
+            n += len;
+        }
+        mdb_cursor_close(c);
+    }
+    mdb_txn_abort(t);
+    return n;
+}
+
 void store_room(struct store *s, struct store_room *ret)
 {
     MDB_envinfo info;
     MDB_stat st;
     *ret = (struct store_room){ .map_size = s->map_size, .disk_free = disk_free(s->dir) };
-    if (mdb_env_info(s->env, &info) == 0 && mdb_env_stat(s->env, &st) == 0)
-        ret->map_used = ((uint64_t)info.me_last_pgno + 1) * st.ms_psize;
+    if (mdb_env_info(s->env, &info) || mdb_env_stat(s->env, &st))
+        return;
+    ret->map_used = ((uint64_t)info.me_last_pgno + 1) * st.ms_psize;
+    if (ret->map_used > ret->map_size / 4 * 3) // the file never shrinks: only when it is nearly as large as it may get does it matter
+        ret->map_used -= free_pages(s) * st.ms_psize;
 }
 
 void store_reader_check(struct store *s)

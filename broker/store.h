@@ -96,7 +96,8 @@ bool cursor_prev(struct cursor *c);
 MUST_USE enum err cursor_del(struct cursor *c); // the record it stands on; go on with cursor_next
 void cursor_close(struct cursor *c);
 
-// How full: octets used of the map (free pages not counted) and octets free on the disk. Cheap.
+// How full: octets used of the map (pages that were freed do not count) and octets free on the disk. Cheap until three quarters
+// of the map are in use; then it walks the list of free pages.
 struct store_room {
     uint64_t map_used, map_size, disk_free;
 };

@@ -79,6 +79,7 @@ static uint64_t entity_of(const Wire__Row *r)
     case ENTITY_SESSION: return r->session;
     case ENTITY_DESKTOP: return r->desktop;
     case ENTITY_AGENT: return r->agent;
+    case ENTITY_SYSTEM: return r->workspace;
     default: return r->entity;
     }
 }

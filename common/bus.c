@@ -884,19 +884,25 @@ enum err bus_sub_dial(struct bus *b, const char *url, const char *topics, bus_ev
 static void wake_cb(uv_async_t *h)
 {
     struct bus *b = h->data;
-    struct node *newest = atomic_exchange_explicit(&b->arrived, NULL, memory_order_acquire), *oldest = NULL;
+    struct node *newest, *oldest = NULL;
     struct list failed;
 
+    if (atomic_load(&b->stopped))
+        return;
+    newest = atomic_exchange_explicit(&b->arrived, NULL, memory_order_acquire);
     while (newest) { // in the order of arrival
         struct node *n = newest;
         newest = n->next;
         n->next = oldest;
         oldest = n;
     }
-    while (oldest && !atomic_load(&b->stopped)) {
+    while (oldest) {
         struct node *n = oldest;
         oldest = n->next;
-        n->run(n);
+        if (atomic_load(&b->stopped)) // one of them has stopped the bus: the rest is left as if it had come later
+            push(b, n);
+        else
+            n->run(n);
     }
     list_init(&failed);
     list_take(&failed, &b->failed);

@@ -8,7 +8,7 @@
 
 static unsigned find_status(const char *s) { return session_status_find(s); }
 
-static void ask_page(const struct paged_filter *f, uint64_t before, void (*send)(void *u, Wire__Item *item), void *u)
+static void ask_page(const struct paged_filter *f, uint64_t before, uint32_t limit, void (*send)(void *u, Wire__Item *item), void *u)
 {
     Wire__SessionList m = WIRE__SESSION_LIST__INIT;
     Wire__Item item = WIRE__ITEM__INIT;
@@ -16,7 +16,7 @@ static void ask_page(const struct paged_filter *f, uint64_t before, void (*send)
     m.task = f->task;
     m.status = f->status;
     m.desktop = f->desktop;
-    m.limit = PAGED_ITEMS;
+    m.limit = limit;
     m.before = before;
     item.body_case = WIRE__ITEM__BODY_SESSION_LIST;
     item.session_list = &m;
@@ -26,24 +26,15 @@ static void ask_page(const struct paged_filter *f, uint64_t before, void (*send)
 static void render_page(const Wire__Answer *a, struct json *j, struct paged_end *ret)
 {
     const Wire__Sessions *s = a->sessions;
+    uint64_t last = s->n_sessions ? s->sessions[s->n_sessions - 1]->id : 0;
 
     for (size_t i = 0; i < s->n_sessions; i++)
         shape_session(j, s->sessions[i]);
-    *ret = (struct paged_end){ .more = s->more, .before = s->n_sessions ? s->sessions[s->n_sessions - 1]->id : 0 };
+    *ret = (struct paged_end){ .n = (uint32_t)s->n_sessions, .more = s->more, .before = s->next_before ? s->next_before : last };
 }
 
-static const struct paged_kind pages = { WIRE__ANSWER__BODY_SESSIONS, ask_page, render_page };
-
-static void listed(struct request *r, const Wire__Answer *a)
-{
-    struct paged_end end;
-    struct json *j = request_json();
-
-    json_open(j, '[');
-    render_page(a, j, &end);
-    json_close(j, ']');
-    request_send(r, 200);
-}
+static const char *const kept[] = { "status", "desktopId", "taskId", "limit", NULL };
+static const struct paged_kind pages = { WIRE__ANSWER__BODY_SESSIONS, ENTITY_SESSION, kept, ask_page, render_page };
 
 static void send_nothing(struct request *r)
 {
@@ -69,21 +60,9 @@ static void list(struct request *r, uint64_t task)
         send_nothing(r);
         return;
     }
-    if (!limit) {
-        f.before = before;
-        paged_start(r, &pages, &f);
-        return;
-    }
-    Wire__SessionList m = WIRE__SESSION_LIST__INIT;
-    Wire__Item item = WIRE__ITEM__INIT;
-    m.task = f.task;
-    m.status = f.status;
-    m.desktop = f.desktop;
-    m.limit = (uint32_t)limit;
-    m.before = before;
-    item.body_case = WIRE__ITEM__BODY_SESSION_LIST;
-    item.session_list = &m;
-    request_ask(r, &item, WIRE__ANSWER__BODY_SESSIONS, listed);
+    f.before = before;
+    f.limit = (uint32_t)limit;
+    paged_start(r, &pages, &f);
 }
 
 void api_session_list(struct request *r)

@@ -26,7 +26,7 @@ static void shown(struct request *r, const Wire__Answer *a)
 
 // ---------------------------------------------------------------- list
 
-enum { Q_MAX = 1024, LIST_BYTES = 2 * 1024 * 1024 - 64 * 1024 }; // of a page with a limit: BUS_MSG_MAX less one largest task
+enum { Q_MAX = 1024 };
 
 static unsigned find_status(const char *s) { return task_status_find(s); }
 static unsigned find_type(const char *s) { return task_type_find(s); }
@@ -50,7 +50,7 @@ static bool read_params(struct request *r, struct list_params *p)
            params_number(r, "limit", 1, LIST_MAX, &p->limit) && params_before(r, ENTITY_TASK, &p->before);
 }
 
-static void list_item(const struct paged_filter *f, uint64_t before, uint32_t limit, uint32_t bytes, Wire__TaskList *m, Wire__Item *item)
+static void list_item(const struct paged_filter *f, uint64_t before, uint32_t limit, Wire__TaskList *m, Wire__Item *item)
 {
     wire__task_list__init(m);
     wire__item__init(item);
@@ -60,17 +60,17 @@ static void list_item(const struct paged_filter *f, uint64_t before, uint32_t li
     m->q = f->q;
     m->limit = limit;
     m->before = before;
-    m->bytes_max = bytes;
+    m->bytes_max = PAGED_BYTES;
     item->body_case = WIRE__ITEM__BODY_TASK_LIST;
     item->task_list = m;
 }
 
-static void ask_page(const struct paged_filter *f, uint64_t before, void (*send)(void *u, Wire__Item *item), void *u)
+static void ask_page(const struct paged_filter *f, uint64_t before, uint32_t limit, void (*send)(void *u, Wire__Item *item), void *u)
 {
     Wire__TaskList m;
     Wire__Item item;
 
-    list_item(f, before, PAGED_ITEMS, PAGED_BYTES, &m, &item);
+    list_item(f, before, limit, &m, &item);
     send(u, &item);
 }
 
@@ -80,41 +80,22 @@ static void render_page(const Wire__Answer *a, struct json *j, struct paged_end 
 
     for (size_t i = 0; i < t->n_tasks; i++)
         shape_task(j, t->tasks[i]);
-    *ret = (struct paged_end){ .more = t->more, .before = t->next_before, .total = t->total, .has_total = t->has_total };
+    *ret = (struct paged_end){ .n = (uint32_t)t->n_tasks, .more = t->more, .before = t->next_before, .total = t->total,
+                               .has_total = t->has_total };
 }
 
-static const struct paged_kind pages = { WIRE__ANSWER__BODY_TASKS, ask_page, render_page };
+static const char *const kept[] = { "status", "desktopId", "type", "q", "limit", NULL };
+static const struct paged_kind pages = { WIRE__ANSWER__BODY_TASKS, ENTITY_TASK, kept, ask_page, render_page };
 
-// The same query with another `before`. Only parameters we know are repeated, and nothing that could leave the <>.
-static void put_next(struct buf *b, struct text query, uint64_t before)
+static uint64_t limit_of(struct text query)
 {
-    static const char *const kept[] = { "status", "desktopId", "type", "q", "limit" };
-    static const char hex[] = "0123456789ABCDEF";
-    char id[ID_TEXT_MAX];
+    char out[32];
+    struct text t;
+    uint64_t n = LIST_MAX;
 
-    buf_putc(b, '<');
-    buf_puts(b, path);
-    buf_putc(b, '?');
-    for (unsigned i = 0; i < sizeof kept / sizeof *kept; i++) {
-        struct text v = query_raw(query, kept[i]);
-        if (!v.p)
-            continue;
-        buf_puts(b, kept[i]);
-        buf_putc(b, '=');
-        for (size_t k = 0; k < v.n; k++) {
-            uint8_t c = (uint8_t)v.p[k];
-            if (c > 0x20 && c < 0x7f && !strchr("<>\"\\^`{|}#&", c)) {
-                buf_putc(b, (char)c);
-            } else {
-                char e[3] = { '%', hex[c >> 4], hex[c & 15] };
-                buf_put(b, e, 3);
-            }
-        }
-        buf_putc(b, '&');
-    }
-    buf_puts(b, "before=");
-    buf_put(b, id, id_format(id, ENTITY_TASK, before));
-    buf_puts(b, ">; rel=\"next\"");
+    if (query_get(query, "limit", out, sizeof out, &t) == ERR_OK && t.p)
+        (void)query_number(t, 1, LIST_MAX, &n);
+    return n;
 }
 
 static bool render_list(struct hot_page *p, const Wire__Answer *a)
@@ -126,8 +107,10 @@ static bool render_list(struct hot_page *p, const Wire__Answer *a)
     json_close(p->j, ']');
     p->total = end.total;
     p->has_total = end.has_total;
-    if (end.more && end.before)
-        put_next(p->link, p->query, end.before);
+    if (end.more && end.n < limit_of(p->query))
+        return false; // the page ended early: large contents, or a search that found little yet
+    if (end.more)
+        paged_link(&pages, (struct text){ path, sizeof path - 1 }, p->query, end.before, p->link);
     return true;
 }
 
@@ -142,24 +125,32 @@ static void send_nothing(struct request *r)
     request_send(r, 200);
 }
 
+static void list_in_pages(struct request *r)
+{
+    struct list_params p;
+
+    if (!read_params(r, &p))
+        return;
+    p.f.before = p.before;
+    p.f.limit = (uint32_t)p.limit;
+    paged_start(r, &pages, &p.f);
+}
+
 void api_task_list(struct request *r)
 {
     struct list_params p;
     Wire__TaskList m;
     Wire__Item item;
 
-    if (hot_serve(r))
-        return;
-    if (!read_params(r, &p))
+    if (hot_serve(r) || !read_params(r, &p))
         return;
     if (p.nothing) {
         send_nothing(r);
     } else if (!p.limit) {
-        p.f.before = p.before;
-        paged_start(r, &pages, &p.f);
+        list_in_pages(r);
     } else {
-        list_item(&p.f, p.before, (uint32_t)p.limit, LIST_BYTES, &m, &item);
-        hot_ask(r, &item, WIRE__ANSWER__BODY_TASKS, render_list, NULL);
+        list_item(&p.f, p.before, (uint32_t)p.limit, &m, &item);
+        hot_ask(r, &item, WIRE__ANSWER__BODY_TASKS, render_list, list_in_pages);
     }
 }
 
@@ -176,7 +167,7 @@ static void created(struct request *r, const Wire__Answer *a)
     send_task(r, 201, a);
 }
 
-// Into out, NUL-terminated. False: it is there and not 1 to 255 visible characters.
+// Into out, NUL-terminated. False: it is there and not 1 to 255 printable characters.
 static bool idempotency_key(const struct exchange *x, char out[IDEMPOTENCY_KEY_MAX + 1])
 {
     unsigned many = 0;
@@ -188,7 +179,7 @@ static bool idempotency_key(const struct exchange *x, char out[IDEMPOTENCY_KEY_M
     if (many > 1 || h.n < 1 || h.n > IDEMPOTENCY_KEY_MAX)
         return false;
     for (size_t i = 0; i < h.n; i++)
-        if (h.p[i] <= 0x20 || h.p[i] >= 0x7f)
+        if (h.p[i] < 0x20 || h.p[i] >= 0x7f)
             return false;
     memcpy(out, h.p, h.n);
     out[h.n] = 0;
@@ -205,7 +196,7 @@ void api_task_create(struct request *r)
     json_t *o;
 
     if (!idempotency_key(r->x, key)) {
-        request_fail(r, ERR_INVALID_FIELD, "Idempotency-Key", "It must be 1 to 255 visible ASCII characters");
+        request_fail(r, ERR_INVALID_FIELD, "Idempotency-Key", "It must be 1 to 255 printable ASCII characters");
         return;
     }
     if (!request_body(r, &o))

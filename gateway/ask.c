@@ -25,6 +25,7 @@ enum {
     BYTES_MAX = REQUEST_MSG_MAX - 64 * 1024,
     REPLY_GOOD = 3 * 1024 * 1024,  // of BUS_MSG_MAX, 4 MiB
     OBJECT_MAX = CONTENT_MAX + 64 * 1024, // a task or approval at its largest
+    PAGE_MAX = 512 * 1024,
     POOL_MAX = 8,
     BUF_KEEP = 512 * 1024,
 };
@@ -71,19 +72,20 @@ static enum kind kind_of(Wire__Item__BodyCase c)
     return c >= WIRE__ITEM__BODY_CREDENTIAL_LOOKUP ? QUERY : COMMAND;
 }
 
-static size_t page(uint32_t bytes_max, size_t else_max)
+// A page ends with the object that passes its limit, and the broker has a limit of its own.
+static size_t page(uint32_t bytes_max)
 {
-    return (bytes_max ? bytes_max : else_max) + OBJECT_MAX;
+    return (bytes_max && bytes_max < PAGE_MAX ? bytes_max : PAGE_MAX) + (size_t)OBJECT_MAX;
 }
 
 // The largest answer this item can bring.
 static size_t answer_max(const Wire__Item *i)
 {
     switch (i->body_case) {
-    case WIRE__ITEM__BODY_TASK_LIST: return page(i->task_list->bytes_max, REPLY_GOOD - OBJECT_MAX);
-    case WIRE__ITEM__BODY_APPROVAL_LIST: return page(i->approval_list->bytes_max, REPLY_GOOD - OBJECT_MAX);
-    case WIRE__ITEM__BODY_OUTPUT_READ: return i->output_read->bytes_max + OUTPUT_PIECE_MAX + 1024u;
-    case WIRE__ITEM__BODY_LOG_READ: return i->log_read->bytes_max ? i->log_read->bytes_max + 64u * 1024 : REPLY_GOOD;
+    case WIRE__ITEM__BODY_TASK_LIST: return page(i->task_list->bytes_max);
+    case WIRE__ITEM__BODY_APPROVAL_LIST: return page(i->approval_list->bytes_max);
+    case WIRE__ITEM__BODY_OUTPUT_READ: return PAGE_MAX + OUTPUT_PIECE_MAX;
+    case WIRE__ITEM__BODY_LOG_READ: return PAGE_MAX + 64 * 1024;
     case WIRE__ITEM__BODY_SESSION_LIST:
     case WIRE__ITEM__BODY_DESKTOP_LIST:
     case WIRE__ITEM__BODY_KEY_LIST:
@@ -274,7 +276,6 @@ enum err ask_new(struct gateway *gw, struct ask **ret)
         return ERR_INTERNAL;
     }
     a->idle.data = a->timer.data = a;
-    uv_unref((uv_handle_t *)&a->timer);
     *ret = a;
     return ERR_OK;
 }
@@ -395,4 +396,33 @@ void ask_saw(struct ask *a, uint64_t epoch, uint64_t newest)
     } else if (newest > a->newest) {
         a->newest = newest;
     }
+}
+
+static void batch_end(struct batch *b)
+{
+    if (!b)
+        return;
+    buf_fini(&b->bytes);
+    free(b);
+}
+
+static void timer_closed_cb(uv_handle_t *h)
+{
+    free(h->data);
+}
+
+static void idle_closed_cb(uv_handle_t *h)
+{
+    struct ask *a = h->data;
+
+    uv_close((uv_handle_t *)&a->timer, timer_closed_cb);
+}
+
+void ask_free(struct ask *a)
+{
+    for (unsigned k = 0; k < KINDS; k++)
+        batch_end(a->open[k]);
+    for (struct list *n; (n = list_pop_front(&a->pool));)
+        batch_end(container_of(n, struct batch, at));
+    uv_close((uv_handle_t *)&a->idle, idle_closed_cb);
 }

@@ -20,6 +20,8 @@ struct ask_call {          // embedded in the asker's struct, until cb or ask_ca
 };
 
 enum err ask_new(struct gateway *gw, struct ask **ret);
+// For tests: a gateway's lives as long as its process. Nothing may be on its way; the loop must run once more after it.
+void ask_free(struct ask *a);
 // The item is packed before this returns. body_case and the body pointer must be set; actor is filled from `actor` (may be
 // NULL). Always ends in one cb within 2 s, never before it has returned, unless cancelled.
 void ask_send(struct ask *a, struct ask_call *c, const struct actor *actor, Wire__Item *item);

@@ -1,11 +1,18 @@
-// Happy path: first page; if it is all, an ordinary answer. Else the head, and then page, wait until the socket has taken it,
-// page ... end. Until the head is out an error is an ordinary error answer; after it the only way to say it is to stop short.
+// Happy path, without a limit: first page; if it is all, an ordinary answer. Else the head, and then page, wait until the
+// socket has taken it, page ... end. Until the head is out an error is an ordinary error answer; after it the only way to say
+// it is to stop short. With a limit: page, page ... and one ordinary answer.
 #include "paged.h"
 #include <stdlib.h>
 #include <string.h>
+#include "clock.h"
 #include "gateway.h"
+#include "query.h"
 
-enum { QUEUE_GOOD = PAGED_BYTES }; // no further page is asked for while more than this waits for the socket
+enum {
+    QUEUE_GOOD = PAGED_BYTES,     // no further page is asked for while more than this waits for the socket
+    GATHER_MAX = 16 * 1024 * 1024, GATHER_GOOD = 1024 * 1024, GATHER_MS = 1000,
+    LINK_MAX = 16 * 1024,
+};
 
 struct paged {
     struct exchange_stream stream;
@@ -13,15 +20,17 @@ struct paged {
     struct ask_call ask;
     const struct paged_kind *kind;
     struct paged_filter f;         // f.q: behind the struct
-    uint64_t before;
+    struct buf gathered;
+    struct paged_end first;        // of the first page: its total is the answer's
+    uint64_t before, began_ms, newest;
+    uint32_t left;
     bool begun, asking, comma;
-    bool busy;                     // within a call of ours to the exchange: closed() then only marks
-    bool lost;
 };
 
 static void paged_free(struct paged *p)
 {
     ask_cancel(&p->ask);
+    buf_fini(&p->gathered);
     free(p);
 }
 
@@ -38,16 +47,12 @@ static void send_cb(void *u, Wire__Item *item)
 static void next_page(struct paged *p)
 {
     p->asking = true;
-    p->kind->ask(&p->f, p->before, send_cb, p);
+    p->kind->ask(&p->f, p->before, p->left ? p->left : PAGED_ITEMS, send_cb, p);
 }
 
 static void closed(struct exchange_stream *s)
 {
-    struct paged *p = container_of(s, struct paged, stream);
-
-    p->lost = true;
-    if (!p->busy)
-        paged_free(p);
+    paged_free(container_of(s, struct paged, stream));
 }
 
 static void writable(struct exchange_stream *s)
@@ -60,55 +65,133 @@ static void writable(struct exchange_stream *s)
 
 static void gone(struct exchange *x)
 {
-    struct paged *p = x->u;
+    paged_free(x->u);
+}
 
-    paged_free(p);
+static struct exchange *let_go(struct paged *p)
+{
+    struct exchange *x = p->x;
+
+    x->u = NULL;
+    x->gone = NULL;
+    return x;
 }
 
 static void fail(struct paged *p, enum err e, const Wire__Answer *a)
 {
-    struct exchange *x = p->x;
+    struct exchange *x = let_go(p);
 
-    if (p->begun) {
-        p->busy = true;
+    if (p->begun)
         exchange_abort(x);
-        paged_free(p);
-        return;
-    }
-    x->u = NULL;
-    x->gone = NULL;
-    exchange_error(x, e, a && *a->field ? a->field : NULL, a && *a->text ? a->text : NULL);
+    else
+        exchange_error(x, e, a && *a->field ? a->field : NULL, a && *a->text ? a->text : NULL);
     paged_free(p);
 }
 
-static void decimal(char out[24], uint64_t n)
+static void add_total(struct paged *p)
 {
-    struct buf b = { .data = (uint8_t *)out, .cap = 23, .max = 23 };
+    char text[24];
+    struct buf b = { .data = (uint8_t *)text, .cap = sizeof text - 1, .max = sizeof text - 1 };
 
-    buf_u64(&b, n);
-    out[b.len] = 0;
+    if (!p->first.has_total)
+        return;
+    buf_u64(&b, p->first.total);
+    text[b.len] = 0;
+    exchange_add(p->x, "X-Total-Count", text);
 }
 
-static void answered_cb(struct ask_call *c, enum err e, const Wire__Answer *a, uint64_t newest)
+void paged_link(const struct paged_kind *kind, struct text path, struct text query, uint64_t before, struct buf *b)
 {
-    struct paged *p = container_of(c, struct paged, ask);
-    struct exchange *x = p->x;
-    struct paged_end end = { 0 };
-    char total[24];
+    static const char hex[] = "0123456789ABCDEF";
+    char id[ID_TEXT_MAX];
 
-    p->asking = false;
-    if (e == ERR_OK && a->body_case != p->kind->want)
-        e = ERR_INTERNAL;
-    if (e != ERR_OK) {
-        fail(p, e, a);
+    buf_putc(b, '<');
+    buf_put(b, path.p, path.n);
+    buf_putc(b, '?');
+    for (const char *const *name = kind->kept; *name; name++) {
+        struct text v = query_raw(query, *name);
+        if (!v.p)
+            continue;
+        buf_puts(b, *name);
+        buf_putc(b, '=');
+        for (size_t k = 0; k < v.n; k++) {
+            uint8_t c = (uint8_t)v.p[k];
+            if (c > 0x20 && c < 0x7f && !strchr("<>\"\\^`{|}#&", c)) {
+                buf_putc(b, (char)c);
+            } else {
+                char e[3] = { '%', hex[c >> 4], hex[c & 15] };
+                buf_put(b, e, 3);
+            }
+        }
+        buf_putc(b, '&');
+    }
+    buf_puts(b, "before=");
+    buf_put(b, id, id_format(id, kind->id, before));
+    buf_puts(b, ">; rel=\"next\"");
+}
+
+// ---------------------------------------------------------------- with a limit
+
+static void gathered(struct paged *p, const struct paged_end *end)
+{
+    struct json j = { .out = &p->gathered, .comma = true };
+    struct buf link;
+
+    json_close(&j, ']');
+    if (p->gathered.err) {
+        fail(p, ERR_INTERNAL, NULL);
         return;
     }
+    struct exchange *x = let_go(p);
+    x->sequence = p->newest;
+    add_total(p);
+    if (end->more) {
+        buf_init(&link, LINK_MAX);
+        paged_link(p->kind, x->path, x->query, end->before, &link);
+        if (!link.err)
+            exchange_add(x, "Link", buf_cstr(&link));
+        buf_fini(&link);
+    }
+    exchange_reply(x, 200, "application/json", p->gathered.data, p->gathered.len);
+    paged_free(p);
+}
+
+static void gather(struct paged *p, const Wire__Answer *a, uint64_t newest)
+{
+    struct paged_end end = { 0 };
+    struct json j = { .out = &p->gathered, .comma = p->comma };
+    bool first = p->gathered.len == 0;
+
+    if (first)
+        json_open(&j, '[');
+    size_t empty = p->gathered.len;
+    p->kind->render(a, &j, &end);
+    p->comma = p->comma || p->gathered.len > empty;
+    if (first) {
+        p->first = end;
+        p->newest = newest;
+    }
+    p->left -= end.n < p->left ? end.n : p->left;
+    if (!end.more || p->left == 0 || end.before == p->before || p->gathered.len > GATHER_GOOD || p->gathered.err ||
+        clock_mono_ms() - p->began_ms > GATHER_MS) {
+        gathered(p, &end);
+        return;
+    }
+    p->before = end.before;
+    next_page(p);
+}
+
+// ---------------------------------------------------------------- without one
+
+static void pass_on(struct paged *p, const Wire__Answer *a, uint64_t newest)
+{
+    struct exchange *x = p->x;
+    struct paged_end end = { 0 };
     struct json *j = request_json();
     bool first = !p->begun;
-    if (first) {
+
+    if (first)
         json_open(j, '[');
-        x->sequence = newest;
-    }
     size_t empty = j->out->len;
     j->comma = p->comma;
     p->kind->render(a, j, &end);
@@ -123,39 +206,43 @@ static void answered_cb(struct ask_call *c, enum err e, const Wire__Answer *a, u
         return;
     }
     if (first) {
-        x->u = NULL;
-        x->gone = NULL;
-        if (end.has_total) {
-            decimal(total, end.total);
-            exchange_add(x, "X-Total-Count", total);
-        }
+        (void)let_go(p);
+        p->first = end;
+        x->sequence = newest;
+        add_total(p);
         if (!end.more) {
             paged_free(p);
             exchange_reply(x, 200, "application/json", j->out->data, j->out->len);
             return;
         }
-    }
-    p->busy = true;
-    if (first) {
         p->begun = true;
         p->stream = (struct exchange_stream){ .writable = writable, .closed = closed };
         exchange_begin(x, 200, "application/json", &p->stream);
-        if (!p->lost && x->method == METHOD_HEAD) {
-            exchange_end(x);
-            paged_free(p);
-            return;
-        }
+        if (x->method == METHOD_HEAD)
+            return; // closed() follows
     }
-    size_t waiting = p->lost || !j->out->len ? 0 : exchange_send(x, j->out->data, j->out->len);
-    if (!p->lost && !end.more) {
+    size_t waiting = exchange_send(x, j->out->data, j->out->len); // closed() never comes before this has returned
+    if (!end.more) {
         exchange_end(x);
-        p->lost = true;
-    }
-    p->busy = false;
-    if (p->lost)
         paged_free(p);
-    else if (waiting <= QUEUE_GOOD)
+    } else if (waiting <= QUEUE_GOOD) {
         next_page(p);
+    }
+}
+
+static void answered_cb(struct ask_call *c, enum err e, const Wire__Answer *a, uint64_t newest)
+{
+    struct paged *p = container_of(c, struct paged, ask);
+
+    p->asking = false;
+    if (e == ERR_OK && a->body_case != p->kind->want)
+        e = ERR_INTERNAL;
+    if (e != ERR_OK)
+        fail(p, e, a);
+    else if (p->f.limit)
+        gather(p, a, newest);
+    else
+        pass_on(p, a, newest);
 }
 
 void paged_start(struct request *r, const struct paged_kind *kind, const struct paged_filter *f)
@@ -171,10 +258,13 @@ void paged_start(struct request *r, const struct paged_kind *kind, const struct 
     p->x = x;
     p->kind = kind;
     p->f = *f;
-    p->before = f->before;
     p->f.q = (char *)(p + 1);
     if (f->q)
         memcpy(p->f.q, f->q, n);
+    p->before = f->before;
+    p->left = f->limit;
+    p->began_ms = clock_mono_ms();
+    buf_init(&p->gathered, GATHER_MAX);
     request_let_go(r);
     x->u = p;
     x->gone = gone;

@@ -7,7 +7,9 @@
 #include "quota.h"
 #include <stdlib.h>
 
-enum { KEYS_FIRST = 256, KEYS_MAX = 65536, NONE = UINT32_MAX };
+enum { KEYS_FIRST = 256, KEYS_MAX = 65536 };
+
+static const uint32_t NONE = UINT32_MAX; // no entry
 
 struct entry {
     uint64_t key, tat_ns;

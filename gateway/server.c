@@ -94,7 +94,7 @@ void server_wake(struct server *s)
 // ---- accepting
 static void accept_one(struct server *s, unsigned i)
 {
-    if (s->n_conns >= s->conf.max_connections || s->drain_since_ms) {
+    if (s->n_conns >= s->conf.max_connections || s->draining) {
         s->waiting[i] = true;
         return;
     }
@@ -292,9 +292,10 @@ static void drain_cb(uv_timer_t *t)
 
 void server_drain(struct server *s, void (*drained)(void *u), void *u)
 {
-    if (s->drain_since_ms)
+    if (s->draining)
         return;
-    s->drain_since_ms = server_now(s) | 1;
+    s->draining = true;
+    s->drain_since_ms = server_now(s);
     s->drained = drained;
     s->drained_u = u;
     for (unsigned i = 0; i < s->n_listeners; i++)

@@ -50,7 +50,8 @@ struct server {
     char date[HTTP_DATE_SIZE];
     uint64_t date_s;
     uint64_t id_key, id_next;              // X-Request-Id
-    uint64_t drain_since_ms;               // 0: not draining
+    bool draining;
+    uint64_t drain_since_ms;
     uv_timer_t drain;
     void (*drained)(void *u);
     void *drained_u;

@@ -89,6 +89,11 @@ bool cgroup_init(void)
     return ok;
 }
 
+void cgroup_off(void)
+{
+    base[0] = 0;
+}
+
 bool cgroup_make(const char *run, char path[CGROUP_PATH_MAX])
 {
     path[0] = 0;

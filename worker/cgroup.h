@@ -8,6 +8,8 @@ enum { CGROUP_PATH_MAX = 256 };
 
 // Finds our own group and tries whether groups can be made in it. False: not here.
 bool cgroup_init(void);
+// Makes none from now on: what then finds the processes of a run must do so everywhere.
+void cgroup_off(void);
 // Makes the group of a run and says where. False (and an empty path): none was made.
 bool cgroup_make(const char *run, char path[CGROUP_PATH_MAX]);
 // These take an empty path for "none", and a group that is gone for an empty one.

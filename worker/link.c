@@ -22,7 +22,7 @@
 #include "wire.pb-c.h"
 
 enum {
-    HOLD_MS = 5000, POLL_EXTRA_MS = 3000, REPORT_MS = 10000, POLLS = 2,
+    HOLD_MS = 5000, DRAIN_HOLD_MS = 200, POLL_EXTRA_MS = 3000, REPORT_MS = 10000, POLLS = 2,
     BACK_OFF_MIN_MS = 100, BACK_OFF_MAX_MS = 2000,
     REPORT_MAX = 512 * 1024, REPORT_PIECES = 1024, REPORT_SESSIONS = 256,
     GATHER_MS = 100,                 // output waits so long for more of it
@@ -35,7 +35,7 @@ enum {
 struct poll {
     struct peer_call call;
     struct link *link;
-    bool sent;
+    bool sent, draining; // draining: it said so
 };
 
 struct link {
@@ -69,7 +69,9 @@ struct link {
 
     uint64_t *holds;                   // for the greeting
     bool draining, stopping, told;
-    uv_timer_t drain_timer;
+    bool drain_over;                   // what still runs is being ended
+    bool drain_known;                  // the broker has answered a poll that said so, and had nothing more for us
+    uv_timer_t drain_timer, confirm_timer;
     uint64_t idle_since_ms;            // draining, and nothing runs
 };
 
@@ -413,7 +415,8 @@ static void assign(struct link *l, const Wire__Assignment *a)
     }
     list_push_back(&l->jobs, &j->at);
     l->n_jobs++;
-    if (l->draining) // it was on its way when we said that we want no more
+    // One that was on its way when we said that we want no more runs like the others, unless the time for that is over.
+    if (l->drain_over)
         job_stop(j, STOP_DRAIN, false);
 }
 
@@ -462,12 +465,16 @@ static void polled_cb(struct peer_call *c, enum err e, const Wire__Reply *reply)
     if (!e && reply->answers[0]->body_case != WIRE__ANSWER__BODY_WORK_ORDERS)
         e = ERR_BAD_REQUEST;
     l->poll_pause_ms = e ? longer(l->poll_pause_ms) : 0;
-    if (!e)
-        take_orders(l, reply->answers[0]->work_orders);
-    else if (e != ERR_UNAVAILABLE && e != ERR_OUTCOME_UNKNOWN)
+    if (!e) {
+        const Wire__WorkOrders *o = reply->answers[0]->work_orders;
+        take_orders(l, o);
+        l->drain_known = p->draining && o->n_assignments == 0;
+        look_drained(l);
+    }
+    if (e && e != ERR_UNAVAILABLE && e != ERR_OUTCOME_UNKNOWN)
         log_warn("the broker did not take a poll: %s", err_name(e));
     if (l->poll_due || !polls_out(l, 1))
-        poll_soon(l, 0);
+        poll_soon(l, l->draining && !l->poll_due ? DRAIN_HOLD_MS : 0);
 }
 
 static void send_poll(struct link *l)
@@ -500,11 +507,12 @@ static void send_poll(struct link *l)
     m.free = free_slots(l);
     m.running = list;
     m.draining = l->draining;
-    m.hold_ms = HOLD_MS;
+    m.hold_ms = l->draining ? DRAIN_HOLD_MS : HOLD_MS;
     m.n_observed = probe_observations(l->probe, &m.observed);
     item.body_case = WIRE__ITEM__BODY_WORK_POLL;
     item.work_poll = &m;
     p->sent = true;
+    p->draining = l->draining;
     l->poll_due = false;
     peer_ask(l->peer, &p->call, items, 1, HOLD_MS + POLL_EXTRA_MS);
     free(h);
@@ -551,9 +559,13 @@ static void down_cb(void *u)
 
 // ---------------------------------------------------------------- the end
 
-static void drain_cb(uv_timer_t *t);
+static void confirm_cb(uv_timer_t *t)
+{
+    look_drained(t->data);
+}
 
-// Nothing runs: the broker has some seconds to confirm the ends. What it does not take is in the spool.
+// Nothing runs. The broker must know that we take no more, so that nothing is on its way to us, and has some seconds to confirm
+// the ends; what it does not take is in the spool.
 static void look_drained(struct link *l)
 {
     unsigned ended;
@@ -566,9 +578,9 @@ static void look_drained(struct link *l)
     uint64_t now = clock_mono_ms();
     if (!l->idle_since_ms) {
         l->idle_since_ms = now;
-        uv_timer_start(&l->drain_timer, drain_cb, CONFIRM_MS, 0);
+        uv_timer_start(&l->confirm_timer, confirm_cb, CONFIRM_MS, 0);
     }
-    if (ended && peer_is_up(l->peer) && now - l->idle_since_ms < CONFIRM_MS)
+    if ((ended || !l->drain_known) && peer_is_up(l->peer) && now - l->idle_since_ms < CONFIRM_MS)
         return;
     l->told = true;
     l->conf.drained(l->conf.u);
@@ -580,6 +592,7 @@ static void drain_cb(uv_timer_t *t)
     unsigned ended;
     if (active(l, &ended))
         log_info("ending what still runs");
+    l->drain_over = true;
     list_each(n, tmp, &l->jobs) {
         struct job *j = container_of(n, struct job, at);
         if (j->state != JOB_ENDED)
@@ -597,11 +610,6 @@ void link_drain(struct link *l)
     unsigned ended, n = active(l, &ended);
     log_info("draining: %u sessions may run on for up to %u ms", n, l->conf.drain_ms);
     uv_timer_start(&l->drain_timer, drain_cb, l->conf.drain_ms, 0);
-    list_each(at, tmp, &l->jobs) {
-        struct job *j = container_of(at, struct job, at);
-        if (j->state == JOB_QUEUED)
-            job_stop(j, STOP_DRAIN, false);
-    }
     poll_soon(l, 0);
     look_drained(l);
 }
@@ -657,13 +665,13 @@ enum err link_new(const struct link_conf *c, struct link **ret)
     l->piece_list = calloc(REPORT_PIECES, sizeof(Wire__OutputPiece *));
     struct probe_conf probe = { .loop = c->loop, .home = c->user.home, .changed = changed_cb, .measured = measured_cb, .u = l };
     if (!l->pieces || !l->piece_list || uv_timer_init(c->loop, &l->poll_timer) || uv_timer_init(c->loop, &l->report_timer) ||
-        uv_timer_init(c->loop, &l->drain_timer) || probe_new(&probe, &l->probe) != ERR_OK) {
+        uv_timer_init(c->loop, &l->drain_timer) || uv_timer_init(c->loop, &l->confirm_timer) || probe_new(&probe, &l->probe) != ERR_OK) {
         free(l->pieces); // the program ends on this
         free(l->piece_list);
         free(l);
         return ERR_NO_MEMORY;
     }
-    l->poll_timer.data = l->report_timer.data = l->drain_timer.data = l;
+    l->poll_timer.data = l->report_timer.data = l->drain_timer.data = l->confirm_timer.data = l;
     *ret = l;
     return ERR_OK;
 }

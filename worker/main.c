@@ -166,14 +166,20 @@ static void secure(void)
 #endif
 }
 
+// The home directory is the one we were given, as for any program; else the one the system knows.
 static void user(struct driver_user *ret)
 {
     static struct passwd pw;
-    static char text[16384];
+    static char text[16384], name[32];
     struct passwd *found = NULL;
-    if (getpwuid_r(geteuid(), &pw, text, sizeof text, &found) != 0 || !found || !pw.pw_dir || pw.pw_dir[0] != '/')
+    const char *home = getenv("HOME");
+    (void)!getpwuid_r(geteuid(), &pw, text, sizeof text, &found);
+    if (!home || home[0] != '/')
+        home = found ? pw.pw_dir : NULL;
+    if (!home || home[0] != '/')
         die("the user this runs as has no home directory", NULL);
-    *ret = (struct driver_user){ .name = pw.pw_name, .home = pw.pw_dir };
+    snprintf(name, sizeof name, "%u", (unsigned)geteuid()); // one the system has no name for
+    *ret = (struct driver_user){ .name = found ? pw.pw_name : name, .home = home };
 }
 
 int main(int argc, char **argv)
@@ -182,6 +188,12 @@ int main(int argc, char **argv)
     static struct peer_key key;
     static char broker[PATH_TEXT], key_file[PATH_TEXT], spool_dir[PATH_TEXT], guard_dir[PATH_TEXT], why[PATH_TEXT + 256];
     int level_ok;
+    sigset_t ours, before;
+    // A signal that comes before its handler is there waits for it.
+    sigemptyset(&ours);
+    sigaddset(&ours, SIGTERM);
+    sigaddset(&ours, SIGINT);
+    sigprocmask(SIG_BLOCK, &ours, &before);
     conf_read(PROGRAM, "Executes the tasks of Mission Control: takes sessions from the broker, runs them, reports what comes of them.",
               options, sizeof options / sizeof *options, argc, argv);
     enum log_level level = log_level_find(opt.log, &level_ok);
@@ -227,6 +239,7 @@ int main(int argc, char **argv)
         uv_signal_start(&a.interrupt, signal_cb, SIGINT))
         die("signals cannot be handled", NULL);
     a.term.data = a.interrupt.data = &a;
+    sigprocmask(SIG_SETMASK, &before, NULL);
     e = link_start(a.link);
     if (e)
         die("cannot connect", err_text(e));

@@ -377,7 +377,28 @@ static void fake_room(struct fake_exchange *f, size_t n)
 // ---------------------------------------------------------------- the loop
 
 static uv_loop_t fake_loop;
+static uv_timer_t fake_alive;  // as a listener would: nothing of the hub keeps the loop alive
 static struct gateway fake_gw;
+
+static void fake_alive_cb(uv_timer_t *t) { (void)t; }
+
+static void fake_loop_open(void)
+{
+    assert_int_equal(uv_loop_init(&fake_loop), 0);
+    uv_timer_init(&fake_loop, &fake_alive);
+    uv_timer_start(&fake_alive, fake_alive_cb, 3600 * 1000, 0);
+    fake_gw = (struct gateway){ .loop = &fake_loop };
+}
+
+static void fake_loop_close(void)
+{
+    uv_close((uv_handle_t *)&fake_alive, NULL);
+    uv_run(&fake_loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&fake_loop), 0);
+    for (unsigned i = 0; i < fake_n_questions; i++)
+        wire__item__free_unpacked(fake_questions[i].item, NULL);
+    fake_n_questions = 0;
+}
 
 // Runs the loop, answering what is asked, until nothing moves any more (timers that are not due do not count).
 static void fake_settle(void)
@@ -386,7 +407,8 @@ static void fake_settle(void)
         uint64_t before = fake_n_questions;
         fake_answer();
         uv_run(&fake_loop, UV_RUN_NOWAIT);
-        still = before || fake_n_questions || uv_backend_timeout(&fake_loop) == 0 ? 0 : still + 1;
+        bool busy = uv_backend_timeout(&fake_loop) == 0; // an idle handle is at work
+        still = before || fake_n_questions || busy ? 0 : still + 1;
     }
 }
 

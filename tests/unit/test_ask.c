@@ -134,12 +134,6 @@ static int set_up(void **state)
     return ask_new(&gw, &gw.ask) == ERR_OK ? 0 : -1;
 }
 
-static void close_cb(uv_handle_t *h, void *u)
-{
-    (void)u;
-    uv_close(h, NULL);
-}
-
 static int tear_down(void **state)
 {
     (void)state;
@@ -148,7 +142,7 @@ static int tear_down(void **state)
             answer(i, ERR_UNAVAILABLE);
         wire__request__free_unpacked(asked[i].request, NULL);
     }
-    uv_walk(&loop, close_cb, NULL);
+    ask_free(gw.ask);
     uv_run(&loop, UV_RUN_DEFAULT);
     return uv_loop_close(&loop);
 }
@@ -157,7 +151,7 @@ static int tear_down(void **state)
 
 static void one_turn_one_request(void **state)
 {
-    struct call k[10];
+    static struct call k[10];
     (void)state;
     for (unsigned i = 0; i < 10; i++)
         send_target(&k[i], i % 2 ? WIRE__ITEM__BODY_TASK_DELETE : WIRE__ITEM__BODY_SESSION_GET, i + 1);
@@ -232,7 +226,7 @@ static void sizes(void **state)
 
 static void kept_for_company(void **state)
 {
-    struct call k[5];
+    static struct call k[5];
     (void)state;
     for (unsigned i = 0; i < 3; i++) {
         send_target(&k[i], WIRE__ITEM__BODY_TASK_DELETE, i + 1);
@@ -256,7 +250,7 @@ static void kept_for_company(void **state)
 
 static void not_kept_while_away(void **state)
 {
-    struct call k[6];
+    static struct call k[6];
     (void)state;
     up = false;
     for (unsigned i = 0; i < 6; i++) {
@@ -270,7 +264,7 @@ static void waits_go_alone(void **state)
 {
     Wire__WaitSequence m = WIRE__WAIT_SEQUENCE__INIT;
     Wire__Item item = WIRE__ITEM__INIT;
-    struct call k[3];
+    static struct call k[3];
     (void)state;
     item.body_case = WIRE__ITEM__BODY_WAIT_SEQUENCE;
     item.wait_sequence = &m;
@@ -294,7 +288,7 @@ static void errors_of_the_way(void **state)
     };
     (void)state;
     for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct call k[2];
+        static struct call k[2];
         unsigned at = n_asked;
         send_target(&k[0], WIRE__ITEM__BODY_TASK_RUN, 1);
         send_target(&k[1], WIRE__ITEM__BODY_TASK_GET, 1);
@@ -309,7 +303,7 @@ static void errors_of_the_way(void **state)
 
 static void cancelled(void **state)
 {
-    struct call k[3];
+    static struct call k[3];
     (void)state;
     for (unsigned i = 0; i < 3; i++)
         send_target(&k[i], WIRE__ITEM__BODY_TASK_GET, i + 1);

@@ -159,7 +159,7 @@ static void test_restore(void **state)
         assert_int_equal(from, o.total);
         assert_int_equal(output_skip(&o, o.total - 1), ERR_INVALID_FIELD);
         assert_int_equal(output_skip(&o, o.total + 100), ERR_OK);
-        assert_false(output_next(&o, 0, 10, &p)); // all before the hole counts as lost or stored, by the rule of the tail
+        assert_false(output_next(&o, OUTPUT_HEAD, 10, &p)); // the tail holds what came last
         assert_int_equal(output_reserve(&o, 5), ERR_OK);
         output_put(&o, STREAM_STDOUT, (const uint8_t *)"after", 5);
         assert_true(output_next(&o, o.total - 5, 10, &p));

@@ -1,4 +1,4 @@
-// links: gateway
+// links: gateway common protobuf-c
 // Host names we answer to, and the proxies we believe.
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,0 +1,863 @@
+// links: broker common lmdb xxhash protobuf-c sodium jansson uv systemd nng
+// The broker's commands under a pretended clock, on a real store: tests/scenario/*.scn are played and each line's answer and rows
+// compared; then thousands of random commands are played. After every command the whole store is checked: the counters equal
+// what they count, the log is dense, every index entry belongs to an object and every object has its entries.
+//
+// A line:   at 2s   ask   task_create content=uname desktop=1 run=yes   => task_1 running; row TASK_CREATED; row TASK_STARTED
+// Who: ask (a gateway with the admin's key, or as key=N), worker (with worker=N, default 1), broker. SCENARIO_UPDATE=1 prints what
+// was seen instead of comparing.
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <dirent.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "apply.h"
+#include "arena.h"
+#include "crypto.h"
+#include "event.h"
+#include "names.h"
+#include "query.h"
+#include "store_task.h"
+
+// ---------------------------------------------------------------- the stage: a store, a clock, one batch at a time
+
+static const uint64_t epoch_ms = 1767225600000; // 2026-01-01
+static struct {
+    char dir[64];
+    struct store *store;
+    struct arena arena;
+    struct batch batch;
+    uint64_t now_ms, log_ms, number;
+    int full;
+} stage;
+
+static void stage_open(void)
+{
+    snprintf(stage.dir, sizeof stage.dir, "/tmp/mc-scn-XXXXXX");
+    assert_non_null(mkdtemp(stage.dir));
+    assert_int_equal(store_open(stage.dir, 256 << 20, false, &stage.store), ERR_OK);
+    arena_init(&stage.arena, 64 << 20);
+    buf_init(&stage.batch.rows, 16 << 20);
+    stage.now_ms = epoch_ms;
+    stage.log_ms = 1000;
+    stage.number = 0;
+    stage.full = 0;
+}
+
+static void stage_close(void)
+{
+    char path[128];
+    store_close(stage.store);
+    arena_fini(&stage.arena);
+    buf_fini(&stage.batch.rows);
+    static const char *const files[] = { "store.mdb", "store.mdb-lock" };
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s/%s", stage.dir, files[i]);
+        unlink(path);
+    }
+    rmdir(stage.dir);
+}
+
+// The answer is in cmd, lent until the next call.
+static enum err play(struct cmd *cmd)
+{
+    struct batch *b = &stage.batch;
+    struct txn *t;
+    arena_reset(&stage.arena);
+    b->n = 1;
+    b->cmds[0] = cmd;
+    b->now_ms = stage.now_ms;
+    b->log_ms = stage.log_ms;
+    b->arena = &stage.arena;
+    b->touched = NULL;
+    b->n_touched = b->touched_cap = 0;
+    b->full = stage.full;
+    assert_int_equal(store_begin(stage.store, true, &t), ERR_OK);
+    enum err e = fsm_apply(t, b);
+    if (e)
+        store_abort(t);
+    else
+        assert_int_equal(store_commit(t), ERR_OK);
+    return e;
+}
+
+// ---------------------------------------------------------------- the whole store, looked at
+
+struct recount {
+    uint64_t workspace, desktop;
+    struct counts c;
+};
+static struct recount recounts[512];
+static unsigned n_recounts;
+
+static struct counts *recount(uint64_t workspace, uint64_t desktop)
+{
+    for (unsigned i = 0; i < n_recounts; i++)
+        if (recounts[i].workspace == workspace && recounts[i].desktop == desktop)
+            return &recounts[i].c;
+    assert_true(n_recounts < 512);
+    recounts[n_recounts] = (struct recount){ .workspace = workspace, .desktop = desktop };
+    return &recounts[n_recounts++].c;
+}
+
+static uint64_t n_entries;
+
+static void check_entries(struct txn *t, enum kind kind, const void *rec)
+{
+    struct index_entries es;
+    kind_entries(kind, rec, &es);
+    for (unsigned i = 0; i < es.n; i++) {
+        struct slice s;
+        assert_int_equal(store_get(t, DB_INDEX, &es.e[i].key, &s), ERR_OK);
+        assert_int_equal(s.n, es.e[i].value_n);
+        n_entries++;
+    }
+}
+
+static void each(struct txn *t, struct arena *a, enum kind kind, void (*seen)(struct txn *, const void *))
+{
+    struct cursor c;
+    assert_int_equal(cursor_open(&c, t, kind_db(kind), NULL), ERR_OK);
+    for (bool on = cursor_seek(&c, NULL); on; on = cursor_next(&c)) {
+        void *rec;
+        if (kind_db(kind) == DB_ACCOUNT) {
+            static const char tag[KIND_N] = { [KIND_WORKSPACE] = 'w', [KIND_USER] = 'u', [KIND_KEY] = 'k' };
+            if (c.key.b[8] != tag[kind])
+                continue;
+        }
+        assert_int_equal(kind_unpack(kind, a, c.value, &rec), ERR_OK);
+        check_entries(t, kind, rec);
+        if (seen)
+            seen(t, rec);
+    }
+    assert_int_equal(c.err, ERR_OK);
+    cursor_close(&c);
+}
+
+static void saw_task(struct txn *t, const void *rec)
+{
+    const Rec__Task *task = rec;
+    uint64_t at[2] = { 0, task->desktop };
+    for (int i = 0; i < 2; i++) {
+        struct counts *c = recount(task->workspace, at[i]);
+        c->task[task->status][task->type]++;
+        c->waiting += task->queued != 0;
+    }
+    assert_true(!task->queued || task->status == TASK_RUNNING);
+    assert_true((task->completed_ms != 0) == (task->status >= TASK_DONE));
+    if (task->status == TASK_RUNNING && !task->queued) {
+        Rec__Session *s; // a running task either waits or has a running session
+        struct arena a;
+        arena_init(&a, 1 << 20);
+        assert_int_equal(kind_get(t, &a, KIND_SESSION, task->workspace, task->session, &s), ERR_OK);
+        assert_int_equal(s->status, SESSION_RUNNING);
+        assert_true(s->held);
+        assert_int_equal(s->attempt, task->attempt);
+        arena_fini(&a);
+    }
+}
+
+static void saw_session(struct txn *t, const void *rec)
+{
+    const Rec__Session *s = rec;
+    struct arena a;
+    Rec__Task *task;
+    recount(s->workspace, s->desktop)->held += s->held ? 1 : 0;
+    assert_true(s->output_total >= s->output_upto);
+    arena_init(&a, 4 << 20);
+    assert_int_equal(kind_get(t, &a, KIND_TASK, s->workspace, s->task, &task), ERR_OK);
+    if (s->status == SESSION_RUNNING) {
+        assert_int_equal(task->session, s->id);
+        assert_int_equal(task->status, TASK_RUNNING);
+    }
+    arena_fini(&a);
+}
+
+static void saw_approval(struct txn *t, const void *rec)
+{
+    const Rec__Approval *a = rec;
+    (void)t;
+    recount(a->workspace, 0)->pending_approvals += a->status == APPROVAL_PENDING;
+}
+
+static void check_counts(struct txn *t, struct arena *a)
+{
+    for (unsigned i = 0; i < n_recounts; i++) {
+        struct counts stored, *want = &recounts[i].c;
+        assert_int_equal(counts_read(t, a, recounts[i].workspace, recounts[i].desktop, &stored), ERR_OK);
+        for (unsigned s = 1; s < TASK_STATUS_COUNT; s++)
+            for (unsigned y = 1; y < TASK_TYPE_COUNT; y++)
+                assert_int_equal(stored.task[s][y], want->task[s][y]);
+        assert_int_equal(stored.waiting, want->waiting);
+        assert_int_equal(stored.pending_approvals, want->pending_approvals);
+        if (recounts[i].desktop)
+            assert_int_equal(stored.held, want->held);
+    }
+}
+
+static void check_log(struct txn *t, struct arena *a)
+{
+    struct cursor c;
+    Rec__Meta *m;
+    assert_int_equal(meta_read(t, a, &m), ERR_OK);
+    assert_int_equal(cursor_open(&c, t, DB_LOG, NULL), ERR_OK);
+    uint64_t next = m->oldest;
+    for (bool on = cursor_seek(&c, NULL); on; on = cursor_next(&c)) {
+        Wire__Row *r = wire__row__unpack(arena_allocator(a), c.value.n, c.value.p);
+        assert_non_null(r);
+        assert_int_equal(key_read_u64(c.key.b), next);
+        assert_int_equal(r->number, next);
+        assert_true(r->workspace != 0 && r->row != 0 && r->entity != 0);
+        assert_true(*r->actor != 0);
+        next++;
+    }
+    assert_int_equal(next, m->newest + 1);
+    cursor_close(&c);
+}
+
+static void check_store(void)
+{
+    static struct arena a;
+    struct txn *t;
+    struct cursor c;
+    uint64_t entries = 0;
+    n_recounts = 0;
+    n_entries = 0;
+    recount(1, 0);
+    if (!a.max)
+        arena_init(&a, 512 << 20);
+    arena_reset(&a);
+    assert_int_equal(store_begin(stage.store, false, &t), ERR_OK);
+    each(t, &a, KIND_TASK, saw_task);
+    each(t, &a, KIND_SESSION, saw_session);
+    each(t, &a, KIND_APPROVAL, saw_approval);
+    each(t, &a, KIND_KEY, NULL);
+    each(t, &a, KIND_PEER, NULL);
+    check_counts(t, &a);
+    check_log(t, &a);
+    assert_int_equal(cursor_open(&c, t, DB_INDEX, NULL), ERR_OK);
+    for (bool on = cursor_seek(&c, NULL); on; on = cursor_next(&c))
+        entries++;
+    cursor_close(&c);
+    assert_int_equal(entries, n_entries);
+    store_abort(t);
+}
+
+// ---------------------------------------------------------------- lines: words, and messages made of them
+
+struct words {
+    char *key[24], *value[24]; // value "" for a bare word
+    unsigned n;
+};
+static char blank[1];
+
+static char *text(const struct words *w, const char *key)
+{
+    for (unsigned i = 4; i < w->n; i++) // at TIME WHO VERB come first
+        if (strcmp(w->key[i], key) == 0)
+            return w->value[i];
+    return NULL;
+}
+
+static char *text_or(const struct words *w, const char *key, char *def)
+{
+    char *t = text(w, key);
+    return t ? t : def;
+}
+
+static uint64_t num(const struct words *w, const char *key, uint64_t def)
+{
+    const char *t = text(w, key);
+    return t ? strtoull(t, NULL, 10) : def;
+}
+
+static uint32_t num32(const struct words *w, const char *key)
+{
+    return (uint32_t)num(w, key, 0);
+}
+
+static bool has(const struct words *w, const char *key)
+{
+    return text(w, key) != NULL;
+}
+
+// One message at a time: statics, since the items only have to live until the command is played.
+static Wire__Item item;
+static Wire__Actor actor;
+static Wire__Target target;
+static Wire__TaskCreate create;
+static Wire__TaskEdit edit;
+static Wire__Resolve resolve;
+static Wire__DesktopPut put;
+static Wire__Chat chat;
+static Wire__DesktopAct act;
+static Wire__KeyCreate key_create;
+static Wire__SettingsPut settings_put;
+static Wire__Settings settings;
+static Wire__WorkerAdd worker_add;
+static Wire__WorkerHello hello;
+static Wire__Assign assign;
+static Wire__Renew renew;
+static Wire__WorkerLease lease, *lease_list[1] = { &lease };
+static Wire__Expire expire;
+static Wire__WorkReport report;
+static Wire__SessionReport session_report, *report_list[1] = { &session_report };
+static Wire__OutputPiece piece, *piece_list[1] = { &piece };
+static Wire__Observe observe;
+static Wire__Observation observation;
+static Wire__Tick tick;
+static Wire__Init init;
+static uint8_t hash[32], body_hash[32];
+static uint64_t holds[16];
+
+static void set_target(const struct words *w, Wire__Item__BodyCase body, const char *key)
+{
+    target = (Wire__Target)WIRE__TARGET__INIT;
+    target.id = num(w, key, 0);
+    item.body_case = body;
+    item.task_run = &target; // all of them are Targets in the same union
+}
+
+static void m_task_create(const struct words *w)
+{
+    create = (Wire__TaskCreate)WIRE__TASK_CREATE__INIT;
+    create.type = has(w, "type") ? task_type_find(text(w, "type")) : TYPE_COMMAND;
+    create.content = text_or(w, "content", blank);
+    create.desktop = num(w, "desktop", 1);
+    create.title = text_or(w, "title", blank);
+    create.priority = has(w, "priority") ? priority_find(text(w, "priority")) : 0;
+    create.requires_approval = has(w, "approval") ? strcmp(text(w, "approval"), "yes") == 0 ? 2 : 1 : 0;
+    create.retries = num32(w, "retries");
+    create.timeout_s = num32(w, "timeout");
+    create.run = has(w, "run");
+    create.idempotency_key = text_or(w, "idem", blank);
+    if (has(w, "idem")) {
+        crypto_hash(body_hash, create.content, strlen(create.content));
+        create.body_hash = (ProtobufCBinaryData){ sizeof body_hash, body_hash };
+    }
+    item.body_case = WIRE__ITEM__BODY_TASK_CREATE;
+    item.task_create = &create;
+}
+
+static void m_task_edit(const struct words *w)
+{
+    edit = (Wire__TaskEdit)WIRE__TASK_EDIT__INIT;
+    edit.id = num(w, "task", 0);
+    edit.set = (has(w, "title") ? EDIT_TITLE : 0u) | (has(w, "priority") ? EDIT_PRIORITY : 0u) | (has(w, "content") ? EDIT_CONTENT : 0u) |
+               (has(w, "desktop") ? EDIT_DESKTOP : 0u) | (has(w, "timeout") ? EDIT_TIMEOUT : 0u);
+    edit.title = text_or(w, "title", blank);
+    edit.priority = has(w, "priority") ? priority_find(text(w, "priority")) : 0;
+    edit.content = text_or(w, "content", blank);
+    edit.desktop = num(w, "desktop", 0);
+    edit.timeout_s = num32(w, "timeout");
+    item.body_case = WIRE__ITEM__BODY_TASK_EDIT;
+    item.task_edit = &edit;
+}
+
+static void m_task_run(const struct words *w) { set_target(w, WIRE__ITEM__BODY_TASK_RUN, "task"); }
+static void m_task_cancel(const struct words *w) { set_target(w, WIRE__ITEM__BODY_TASK_CANCEL, "task"); }
+static void m_task_retry(const struct words *w) { set_target(w, WIRE__ITEM__BODY_TASK_RETRY, "task"); }
+static void m_task_delete(const struct words *w) { set_target(w, WIRE__ITEM__BODY_TASK_DELETE, "task"); }
+static void m_desktop_delete(const struct words *w) { set_target(w, WIRE__ITEM__BODY_DESKTOP_DELETE, "desktop"); }
+static void m_key_revoke(const struct words *w) { set_target(w, WIRE__ITEM__BODY_KEY_REVOKE, "revoke"); }
+static void m_release(const struct words *w) { set_target(w, WIRE__ITEM__BODY_RELEASE, "session"); }
+
+static void m_resolve(const struct words *w)
+{
+    resolve = (Wire__Resolve)WIRE__RESOLVE__INIT;
+    resolve.task = num(w, "task", 0);
+    resolve.approval = num(w, "approval", 0);
+    resolve.decision = has(w, "approve") ? DECISION_APPROVE : has(w, "reject") ? DECISION_REJECT : 0;
+    resolve.feedback = text_or(w, "feedback", blank);
+    item.body_case = WIRE__ITEM__BODY_RESOLVE;
+    item.resolve = &resolve;
+}
+
+static void m_desktop(const struct words *w, Wire__Item__BodyCase body)
+{
+    put = (Wire__DesktopPut)WIRE__DESKTOP_PUT__INIT;
+    put.id = num(w, "desktop", 0);
+    put.name = text_or(w, "name", blank);
+    put.driver = has(w, "driver") ? driver_find(text(w, "driver")) : DRIVER_LOCAL;
+    put.max_tasks = num32(w, "max");
+    put.set = (has(w, "name") ? DEDIT_NAME : 0u) | (has(w, "max") ? DEDIT_MAX_TASKS : 0u) | (has(w, "chat") ? DEDIT_CHAT : 0u);
+    if (has(w, "chat")) {
+        chat = (Wire__Chat)WIRE__CHAT__INIT;
+        chat.url = text(w, "chat");
+        put.chat = &chat;
+    }
+    item.body_case = body;
+    item.desktop_create = &put;
+}
+static void m_desktop_create(const struct words *w) { m_desktop(w, WIRE__ITEM__BODY_DESKTOP_CREATE); }
+static void m_desktop_edit(const struct words *w) { m_desktop(w, WIRE__ITEM__BODY_DESKTOP_EDIT); }
+
+static void m_desktop_act(const struct words *w)
+{
+    act = (Wire__DesktopAct)WIRE__DESKTOP_ACT__INIT;
+    act.id = num(w, "desktop", 1);
+    act.act = desktop_act_find(text_or(w, "act", blank));
+    item.body_case = WIRE__ITEM__BODY_DESKTOP_ACT;
+    item.desktop_act = &act;
+}
+
+static void m_observe(const struct words *w)
+{
+    observe = (Wire__Observe)WIRE__OBSERVE__INIT;
+    observation = (Wire__Observation)WIRE__OBSERVATION__INIT;
+    observe.workspace = 1;
+    observe.seen = &observation;
+    observation.desktop = num(w, "desktop", 1);
+    observation.reachable = !has(w, "error");
+    observation.error = text_or(w, "error", blank);
+    observation.agent_answers = has(w, "agent");
+    observation.ip_address = text_or(w, "ip", blank);
+    item.body_case = WIRE__ITEM__BODY_OBSERVE;
+    item.observe = &observe;
+}
+
+static void m_key_create(const struct words *w)
+{
+    key_create = (Wire__KeyCreate)WIRE__KEY_CREATE__INIT;
+    key_create.name = text_or(w, "name", blank);
+    key_create.role = has(w, "role") ? role_find(text(w, "role")) : 0;
+    key_create.expires_ms = has(w, "expires") ? epoch_ms + num(w, "expires", 0) * 1000 : 0;
+    crypto_hash(hash, key_create.name, strlen(key_create.name));
+    key_create.hash = (ProtobufCBinaryData){ HASH_SIZE, hash };
+    item.body_case = WIRE__ITEM__BODY_KEY_CREATE;
+    item.key_create = &key_create;
+}
+
+static void m_settings_put(const struct words *w)
+{
+    settings_put = (Wire__SettingsPut)WIRE__SETTINGS_PUT__INIT;
+    settings = (Wire__Settings)WIRE__SETTINGS__INIT;
+    settings_put.settings = &settings;
+    settings_put.set = (has(w, "approval") ? SET_REQUIRE_APPROVAL : 0u) | (has(w, "retention") ? SET_RETENTION : 0u) | (has(w, "cpu") ? SET_CPU : 0u);
+    settings.require_approval = strcmp(text_or(w, "approval", blank), "yes") == 0;
+    settings.retention_days = num32(w, "retention");
+    settings.cpu = num32(w, "cpu");
+    item.body_case = WIRE__ITEM__BODY_SETTINGS_PUT;
+    item.settings_put = &settings_put;
+}
+
+static void m_worker_add(const struct words *w)
+{
+    worker_add = (Wire__WorkerAdd)WIRE__WORKER_ADD__INIT;
+    worker_add.name = text_or(w, "name", blank);
+    worker_add.peer = 2;
+    worker_add.public_key = (ProtobufCBinaryData){ HASH_SIZE, hash };
+    item.body_case = WIRE__ITEM__BODY_WORKER_ADD;
+    item.worker_add = &worker_add;
+}
+
+static void m_hello(const struct words *w)
+{
+    hello = (Wire__WorkerHello)WIRE__WORKER_HELLO__INIT;
+    hello.worker = num(w, "worker", 1);
+    hello.incarnation = num(w, "incarnation", 1);
+    for (char *p = text(w, "holds"); p && *p && hello.n_holds < 16; p = *p ? p + 1 : p)
+        holds[hello.n_holds++] = strtoull(p, &p, 10);
+    hello.holds = holds;
+    item.body_case = WIRE__ITEM__BODY_WORKER_HELLO;
+    item.worker_hello = &hello;
+}
+
+static void m_assign(const struct words *w)
+{
+    assign = (Wire__Assign)WIRE__ASSIGN__INIT;
+    assign.task = num(w, "task", 1);
+    assign.attempt = (uint32_t)num(w, "attempt", 1);
+    assign.worker = num(w, "worker", 1);
+    assign.incarnation = num(w, "incarnation", 1);
+    item.body_case = WIRE__ITEM__BODY_ASSIGN;
+    item.assign = &assign;
+    actor = (Wire__Actor)WIRE__ACTOR__INIT;
+    actor.workspace = 1;
+    item.actor = &actor;
+}
+
+static void m_renew(const struct words *w)
+{
+    renew = (Wire__Renew)WIRE__RENEW__INIT;
+    lease = (Wire__WorkerLease)WIRE__WORKER_LEASE__INIT;
+    lease.worker = num(w, "worker", 1);
+    lease.until_log_ms = stage.log_ms + LEASE_MS;
+    renew.leases = lease_list;
+    renew.n_leases = has(w, "all") ? 0 : 1;
+    renew.full_term = has(w, "all");
+    item.body_case = WIRE__ITEM__BODY_RENEW;
+    item.renew = &renew;
+}
+
+static void m_expire(const struct words *w)
+{
+    expire = (Wire__Expire)WIRE__EXPIRE__INIT;
+    expire.worker = num(w, "worker", 1);
+    item.body_case = WIRE__ITEM__BODY_EXPIRE;
+    item.expire = &expire;
+}
+
+static void m_report(const struct words *w)
+{
+    report = (Wire__WorkReport)WIRE__WORK_REPORT__INIT;
+    session_report = (Wire__SessionReport)WIRE__SESSION_REPORT__INIT;
+    session_report.session = num(w, "session", 1);
+    session_report.attempt = (uint32_t)num(w, "attempt", 1);
+    session_report.ended = has(w, "end") || has(w, "exit");
+    session_report.has_exit = has(w, "exit");
+    session_report.exit_code = (int32_t)num(w, "exit", 0);
+    session_report.failure = has(w, "failure") ? failure_find(text(w, "failure")) : 0;
+    session_report.output_total = num(w, "total", 0);
+    if (has(w, "out")) {
+        piece = (Wire__OutputPiece)WIRE__OUTPUT_PIECE__INIT;
+        piece.offset = num(w, "offset", 0);
+        piece.stream = STREAM_STDOUT;
+        piece.data = (ProtobufCBinaryData){ strlen(text(w, "out")), (uint8_t *)text(w, "out") };
+        session_report.pieces = piece_list;
+        session_report.n_pieces = 1;
+        if (session_report.output_total < piece.offset + piece.data.len)
+            session_report.output_total = piece.offset + piece.data.len;
+    }
+    report.sessions = report_list;
+    report.n_sessions = 1;
+    item.body_case = WIRE__ITEM__BODY_WORK_REPORT;
+    item.work_report = &report;
+}
+
+static void m_tick(const struct words *w)
+{
+    (void)w;
+    tick = (Wire__Tick)WIRE__TICK__INIT;
+    item.body_case = WIRE__ITEM__BODY_TICK;
+    item.tick = &tick;
+}
+
+static void m_init(const struct words *w)
+{
+    init = (Wire__Init)WIRE__INIT__INIT;
+    crypto_hash(hash, "admin", 5);
+    init.admin_key_hash = (ProtobufCBinaryData){ HASH_SIZE, hash };
+    init.admin_key_last4 = blank;
+    init.local_desktop = has(w, "local");
+    init.epoch_seed = 7;
+    item.body_case = WIRE__ITEM__BODY_INIT;
+    item.init = &init;
+}
+
+static const struct verb {
+    const char *name;
+    void (*make)(const struct words *w);
+} verbs[] = {
+    { "init", m_init }, { "task_create", m_task_create }, { "task_edit", m_task_edit }, { "task_run", m_task_run },
+    { "task_cancel", m_task_cancel }, { "task_retry", m_task_retry }, { "task_delete", m_task_delete }, { "resolve", m_resolve },
+    { "desktop_create", m_desktop_create }, { "desktop_edit", m_desktop_edit }, { "desktop_delete", m_desktop_delete },
+    { "desktop_act", m_desktop_act }, { "observe", m_observe }, { "key_create", m_key_create }, { "key_revoke", m_key_revoke },
+    { "settings_put", m_settings_put }, { "worker_add", m_worker_add }, { "hello", m_hello }, { "assign", m_assign }, { "renew", m_renew },
+    { "expire", m_expire }, { "release", m_release }, { "report", m_report }, { "tick", m_tick },
+};
+enum { N_VERBS = sizeof verbs / sizeof *verbs };
+
+// ---------------------------------------------------------------- what was seen, in words
+
+static void say_answer(struct buf *out, const Wire__Answer *a)
+{
+    if (a->err) {
+        buf_puts(out, err_name(err_from_wire(a->err)));
+        if (*a->field)
+            buf_printf(out, " %s", a->field);
+        return;
+    }
+    switch (a->body_case) {
+    case WIRE__ANSWER__BODY_TASK:
+        buf_printf(out, "task_%llu %s", (unsigned long long)a->task->id, task_status_name(a->task->status));
+        if (a->task->waiting_for)
+            buf_printf(out, " waits for %s", waiting_name(a->task->waiting_for));
+        if (a->task->failure)
+            buf_printf(out, " %s", failure_name(a->task->failure));
+        break;
+    case WIRE__ANSWER__BODY_APPROVAL:
+        buf_printf(out, "approval_%llu %s", (unsigned long long)a->approval->id, approval_status_name(a->approval->status));
+        break;
+    case WIRE__ANSWER__BODY_DESKTOP:
+        buf_printf(out, "desktop_%llu %s", (unsigned long long)a->desktop->id, desktop_status_name(a->desktop->status));
+        break;
+    case WIRE__ANSWER__BODY_KEY:
+        buf_printf(out, "key_%llu %s", (unsigned long long)a->key->id, role_name(a->key->role));
+        break;
+    case WIRE__ANSWER__BODY_WORKER:
+        buf_printf(out, "worker_%llu", (unsigned long long)a->worker->id);
+        break;
+    case WIRE__ANSWER__BODY_REPORT_ACK: {
+        const Wire__SessionAck *k = a->report_ack->sessions[0];
+        buf_printf(out, "%s upto %llu", k->forget ? "forget" : k->ended ? "ended" : "kept", (unsigned long long)k->output_upto);
+        break;
+    }
+    default:
+        buf_puts(out, "ok");
+    }
+}
+
+static const char *row_name(unsigned row)
+{
+    static const char *const names[ROW_COUNT] = {
+#define E(r, entity, activity, feed, activities, desktops) [ROW_##r] = #r,
+        EVENT_ROWS(E)
+#undef E
+    };
+    return row < ROW_COUNT && names[row] ? names[row] : "?";
+}
+
+static void say_rows(struct buf *out)
+{
+    for (size_t at = 0; at < stage.batch.rows.len;) {
+        uint32_t n;
+        memcpy(&n, stage.batch.rows.data + at, sizeof n);
+        Wire__Row *r = wire__row__unpack(NULL, n, stage.batch.rows.data + at + sizeof n);
+        assert_non_null(r);
+        buf_printf(out, "; row %s", row_name(r->row));
+        if (*r->field)
+            buf_printf(out, " %s", r->field);
+        wire__row__free_unpacked(r, NULL);
+        at += sizeof n + n;
+    }
+}
+
+// ---------------------------------------------------------------- scenarios
+
+static void split(char *line, struct words *w)
+{
+    char *save;
+    w->n = 0;
+    for (char *t = strtok_r(line, " \t", &save); t; t = strtok_r(NULL, " \t", &save)) {
+        char *eq = strchr(t, '=');
+        assert_true(w->n < 24);
+        w->key[w->n] = t;
+        w->value[w->n] = eq ? eq + 1 : blank;
+        if (eq)
+            *eq = 0;
+        for (char *p = w->value[w->n]; *p; p++)
+            if (*p == '~')
+                *p = ' '; // a blank inside a value
+        w->n++;
+    }
+}
+
+// at 1m30s: since the start
+static uint64_t when(const char *t)
+{
+    uint64_t ms = 0;
+    while (*t) {
+        char *end;
+        uint64_t n = strtoull(t, &end, 10);
+        ms += strncmp(end, "ms", 2) == 0 ? n : *end == 's' ? n * 1000 : *end == 'm' ? n * 60000 : *end == 'h' ? n * 3600000 : n * 86400000;
+        t = end + (strncmp(end, "ms", 2) == 0 ? 2 : 1);
+    }
+    return ms;
+}
+
+static void perform(const struct words *w, struct cmd *cmd)
+{
+    static uint8_t client[16] = { 'c' };
+    item = (Wire__Item)WIRE__ITEM__INIT;
+    *cmd = (struct cmd){ .item = &item };
+    unsigned v = 0;
+    while (v < N_VERBS && strcmp(verbs[v].name, w->key[3]) != 0)
+        v++;
+    assert_true(v < N_VERBS);
+    verbs[v].make(w);
+    item.number = num(w, "number", ++stage.number + 1000);
+    cmd->sender = strcmp(w->key[2], "ask") == 0 ? SENDER_GATEWAY : strcmp(w->key[2], "worker") == 0 ? SENDER_WORKER : SENDER_BROKER;
+    if (cmd->sender == SENDER_GATEWAY) {
+        actor = (Wire__Actor)WIRE__ACTOR__INIT;
+        actor.key = num(w, "key", 1);
+        actor.workspace = num(w, "workspace", 1);
+        item.actor = &actor;
+        cmd->client_id = client;
+        cmd->answered_up_to = num(w, "answered", 0);
+    } else {
+        cmd->worker = num(w, "worker", 1);
+        cmd->incarnation = num(w, "incarnation", 1);
+    }
+}
+
+static void play_line(const char *file, unsigned number, char *line)
+{
+    struct words w;
+    struct cmd cmd;
+    struct buf out;
+    char *want = strstr(line, "=>");
+    if (want) {
+        *want = 0;
+        want += 2;
+        while (*want == ' ')
+            want++;
+    }
+    char before[2048];
+    snprintf(before, sizeof before, "%s", line);
+    for (size_t n = strlen(before); n && before[n - 1] == ' '; n--)
+        before[n - 1] = 0;
+    split(line, &w);
+    assert_true(w.n >= 4 && strcmp(w.key[0], "at") == 0);
+    stage.now_ms = epoch_ms + when(w.key[1]);
+    stage.log_ms = 1000 + when(w.key[1]);
+    stage.full = has(&w, "FULL");
+    perform(&w, &cmd);
+    buf_init(&out, 1 << 20);
+    enum err e = play(&cmd);
+    if (e) {
+        buf_printf(&out, "turn aborted: %s", err_name(e));
+    } else {
+        say_answer(&out, &cmd.answer);
+        say_rows(&out);
+    }
+    if (getenv("SCENARIO_UPDATE")) {
+        printf("%-70s => %s\n", before, buf_cstr(&out));
+    } else if (!want || strcmp(buf_cstr(&out), want) != 0) {
+        print_error("%s:%u: %s\n  wanted: %s\n  seen:   %s\n", file, number, before, want ? want : "(nothing)", buf_cstr(&out));
+        fail();
+    }
+    buf_fini(&out);
+    check_store();
+}
+
+static void play_file(const char *path)
+{
+    FILE *f = fopen(path, "r");
+    char line[2048];
+    unsigned n = 0;
+    assert_non_null(f);
+    stage_open();
+    while (fgets(line, sizeof line, f)) {
+        n++;
+        line[strcspn(line, "\n")] = 0;
+        if (line[0] == '#' || !line[0]) {
+            if (getenv("SCENARIO_UPDATE"))
+                puts(line);
+            continue;
+        }
+        play_line(path, n, line);
+    }
+    fclose(f);
+    stage_close();
+}
+
+static void scenarios(void **state)
+{
+    static const char dir[] = "tests/scenario";
+    struct dirent **list;
+    unsigned played = 0;
+    (void)state;
+    int n = scandir(dir, &list, NULL, alphasort);
+    assert_true(n > 0);
+    for (int i = 0; i < n; i++) {
+        char path[512];
+        const char *only = getenv("SCENARIO"), *dot = strrchr(list[i]->d_name, '.');
+        if (dot && strcmp(dot, ".scn") == 0 && (!only || strstr(list[i]->d_name, only))) {
+            snprintf(path, sizeof path, "%s/%s", dir, list[i]->d_name);
+            play_file(path);
+            played++;
+        }
+        free(list[i]);
+    }
+    free(list);
+    assert_true(played > 0);
+}
+
+// ---------------------------------------------------------------- random commands
+
+static uint64_t seed;
+static uint64_t rnd(uint64_t n)
+{
+    seed ^= seed << 13;
+    seed ^= seed >> 7;
+    seed ^= seed << 17;
+    return seed % n;
+}
+
+static void random_line(char *out, size_t size)
+{
+    static const char *const forms[] = {
+        "ask task_create content=echo~%1$llu desktop=%2$llu run retries=%3$llu", "ask task_create content=true desktop=%2$llu approval=yes",
+        "ask task_run task=%1$llu", "ask task_cancel task=%1$llu", "ask task_retry task=%1$llu", "ask task_delete task=%1$llu",
+        "ask task_edit task=%1$llu title=t%3$llu priority=high", "ask task_edit task=%1$llu desktop=%2$llu content=x%3$llu",
+        "ask resolve task=%1$llu approve", "ask resolve approval=%3$llu reject feedback=no", "ask settings_put approval=%4$s",
+        "ask desktop_act desktop=%2$llu act=stop", "ask desktop_act desktop=%2$llu act=start", "ask desktop_act desktop=%2$llu act=restart",
+        "broker observe desktop=%2$llu", "broker observe desktop=%2$llu error=gone", "broker observe desktop=%2$llu ip=10.0.0.%3$llu",
+        "broker assign task=%1$llu attempt=%3$llu worker=%2$llu", "broker assign task=%1$llu attempt=1 worker=%2$llu",
+        "broker assign task=%1$llu attempt=1 worker=%2$llu", "broker assign task=%1$llu attempt=2 worker=%2$llu",
+        "worker report worker=%2$llu session=%1$llu attempt=1 exit=%3$llu out=hello", "worker report worker=%2$llu session=%1$llu attempt=1 exit=0",
+        "worker report worker=%2$llu session=%1$llu attempt=2 failure=timeout end", "worker report worker=%2$llu session=%1$llu attempt=1 out=some offset=%3$llu",
+        "broker hello worker=%2$llu incarnation=1", "broker hello worker=%2$llu incarnation=%3$llu holds=%1$llu", "broker expire worker=%2$llu",
+        "broker renew worker=%2$llu", "broker release worker=%2$llu session=%1$llu", "broker tick", "ask desktop_delete desktop=%2$llu",
+        "ask desktop_create name=d%3$llu max=%3$llu", "ask key_create name=k%1$llu role=viewer", "ask key_revoke revoke=%1$llu",
+    };
+    const char *form = forms[rnd(sizeof forms / sizeof *forms)];
+    char body[256];
+    unsigned long long a = 1 + rnd(40), b = 1 + rnd(3), c = rnd(4);
+    _Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wformat-nonliteral\"")
+    snprintf(body, sizeof body, form, a, b, c, c ? "yes" : "no");
+    _Pragma("GCC diagnostic pop")
+    static uint64_t at_ms;
+    at_ms += rnd(6000);
+    snprintf(out, size, "at %llums %s", (unsigned long long)at_ms, body);
+}
+
+static void play_random(const char *line)
+{
+    char copy[512];
+    struct words w;
+    struct cmd cmd;
+    snprintf(copy, sizeof copy, "%s", line);
+    split(copy, &w);
+    stage.now_ms = epoch_ms + when(w.key[1]);
+    stage.log_ms = 1000 + when(w.key[1]);
+    perform(&w, &cmd);
+    enum err e = play(&cmd);
+    if (e) {
+        print_error("seed %llu: %s: turn aborted: %s\n", (unsigned long long)seed, line, err_name(e));
+        fail();
+    }
+}
+
+static void random_commands(void **state)
+{
+    const char *given = getenv("SEED");
+    (void)state;
+    for (uint64_t s = 1; s <= 12; s++) {
+        seed = given ? strtoull(given, NULL, 10) : s * 7919;
+        uint64_t start = seed;
+        stage_open();
+        static const char *const first[] = { "at 0s broker init local", "at 0s broker worker_add name=w1", "at 0s broker worker_add name=w2",
+                                             "at 0s broker hello worker=1", "at 0s broker hello worker=2", "at 0s ask desktop_create name=two",
+                                             "at 0s broker observe desktop=1", "at 0s broker observe desktop=2" };
+        for (size_t i = 0; i < sizeof first / sizeof *first; i++)
+            play_random(first[i]);
+        for (int i = 0; i < 1500; i++) {
+            char line[512];
+            random_line(line, sizeof line);
+            play_random(line);
+            if (i % 10 == 0)
+                check_store();
+        }
+        check_store();
+        stage_close();
+        if (given)
+            break;
+        (void)start;
+    }
+}
+
+int main(void)
+{
+    if (crypto_init())
+        return 1;
+    const struct CMUnitTest tests[] = { cmocka_unit_test(scenarios), cmocka_unit_test(random_commands) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

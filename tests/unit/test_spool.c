@@ -1,0 +1,300 @@
+// links: worker common protobuf-c sodium uv
+// What survives a worker: lines and records, damaged in every way; the directory through several lives.
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <uv.h>
+#include "crypto.h"
+#include "spool.h"
+
+static const struct spool_line sample = {
+    .kind = SPOOL_START, .session = 9, .task = 42, .attempt = 2,
+    .id = { .run = "0123456789abcdef0123456789abcdef", .boot = "11111111-2222-3333-4444-555555555555", .pid = 4711, .start = 123456789,
+            .cgroup = "/sys/fs/cgroup/x/mc-0123456789abcdef0123456789abcdef" },
+};
+
+static bool same(const struct spool_line *a, const struct spool_line *b)
+{
+    return a->kind == b->kind && a->session == b->session && a->task == b->task && a->attempt == b->attempt && a->id.pid == b->id.pid &&
+           a->id.start == b->id.start && strcmp(a->id.run, b->id.run) == 0 && strcmp(a->id.boot, b->id.boot) == 0 &&
+           strcmp(a->id.cgroup, b->id.cgroup) == 0;
+}
+
+static void test_lines(void **state)
+{
+    (void)state;
+    struct spool_line lines[] = { sample, sample, { .kind = SPOOL_FORGET, .session = 1 } }, got;
+    lines[1].kind = SPOOL_PROCESS;
+    for (size_t i = 0; i < 3; i++) {
+        struct buf b;
+        buf_init(&b, SPOOL_LINE_MAX);
+        spool_line_put(&b, &lines[i]);
+        assert_int_equal(b.err, ERR_OK);
+        assert_int_equal(b.data[b.len - 1], '\n');
+        assert_true(spool_line_parse((char *)b.data, b.len - 1, &got));
+        assert_true(same(&lines[i], &got));
+        for (size_t n = 0; n < b.len - 1; n++) // cut anywhere
+            assert_false(spool_line_parse((char *)b.data, n, &got));
+        for (size_t n = 0; n < b.len - 1; n++) { // one octet changed anywhere
+            b.data[n] ^= 1;
+            assert_false(spool_line_parse((char *)b.data, b.len - 1, &got));
+            b.data[n] ^= 1;
+        }
+        buf_fini(&b);
+    }
+    // A path that is not the group of the run is not believed, whatever its checksum says.
+    struct spool_line bad = sample;
+    struct buf b;
+    buf_init(&b, SPOOL_LINE_MAX);
+    snprintf(bad.id.cgroup, sizeof bad.id.cgroup, "/sys/fs/cgroup/system.slice");
+    spool_line_put(&b, &bad);
+    assert_false(spool_line_parse((char *)b.data, b.len - 1, &got));
+    buf_fini(&b);
+}
+
+static void make_end(struct buf *b, uint64_t session, Wire__OutputPiece *piece)
+{
+    Wire__SessionReport r = WIRE__SESSION_REPORT__INIT;
+    char text[] = "why";
+    r.session = session;
+    r.attempt = 1;
+    r.ended = r.has_exit = true;
+    r.exit_code = 3;
+    r.failure_text = text;
+    r.output_total = 5;
+    r.n_pieces = piece ? 1 : 0;
+    r.pieces = &piece;
+    spool_end_put(b, &r);
+}
+
+static void test_ends(void **state)
+{
+    (void)state;
+    uint8_t data[] = "hello";
+    Wire__OutputPiece p = WIRE__OUTPUT_PIECE__INIT;
+    p.stream = 1;
+    p.data = (ProtobufCBinaryData){ .len = 5, .data = data };
+    struct buf b;
+    buf_init(&b, SPOOL_END_MAX);
+    make_end(&b, 9, &p);
+    assert_int_equal(b.err, ERR_OK);
+    Wire__SessionReport *r = spool_end_parse(b.data, b.len);
+    assert_non_null(r);
+    assert_int_equal(r->session, 9);
+    assert_int_equal(r->exit_code, 3);
+    assert_memory_equal(r->pieces[0]->data.data, "hello", 5);
+    wire__session_report__free_unpacked(r, NULL);
+    for (size_t n = 0; n < b.len; n++)
+        assert_null(spool_end_parse(b.data, n));
+    for (size_t n = 0; n < b.len; n++) {
+        b.data[n] ^= 0x40;
+        assert_null(spool_end_parse(b.data, b.len));
+        b.data[n] ^= 0x40;
+    }
+    buf_fini(&b);
+}
+
+// ---------------------------------------------------------------- the directory
+
+static char dir[128], guard[160];
+
+static int setup(void **state)
+{
+    (void)state;
+    snprintf(dir, sizeof dir, "/tmp/mc-spool-XXXXXX");
+    if (!mkdtemp(dir))
+        return -1;
+    snprintf(guard, sizeof guard, "%s/guard", dir);
+    strcat(dir, "/a/b"); // is made by spool_open
+    return crypto_init() ? -1 : 0;
+}
+
+static void remove_all(const char *path)
+{
+    DIR *d = opendir(path);
+    for (struct dirent *e; d && (e = readdir(d));) {
+        char name[512];
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+            continue;
+        snprintf(name, sizeof name, "%s/%s", path, e->d_name);
+        if (e->d_type == DT_DIR)
+            remove_all(name);
+        else
+            unlink(name);
+    }
+    if (d)
+        closedir(d);
+    rmdir(path);
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    *strstr(dir, "/a/b") = 0;
+    remove_all(dir);
+    return 0;
+}
+
+struct found {
+    uint64_t ended[16], lost[16];
+    struct spool_line line[16];
+    int n_ended, n_lost;
+};
+
+static void ended_cb(void *u, Wire__SessionReport *r)
+{
+    struct found *f = u;
+    f->ended[f->n_ended++] = r->session;
+    wire__session_report__free_unpacked(r, NULL);
+}
+
+static void lost_cb(void *u, const struct spool_line *l)
+{
+    struct found *f = u;
+    f->line[f->n_lost] = *l;
+    f->lost[f->n_lost++] = l->session;
+}
+
+static enum err open_it(uv_loop_t *loop, struct found *f, struct spool **ret)
+{
+    char why[512] = "";
+    struct spool_found cbs = { ended_cb, lost_cb, f };
+    *f = (struct found){ 0 };
+    return spool_open(loop, dir, guard, &cbs, ret, why, sizeof why);
+}
+
+struct life {
+    struct spool_entry e[5];
+    int done;
+    struct spool *s;
+};
+
+static struct life *the_life;
+static void done_cb(struct spool_entry *e, enum err err)
+{
+    (void)e;
+    if (err)
+        _exit(9);
+    the_life->done++;
+}
+
+// One life of a worker, in a process of its own so that its lock goes with it: starts 1 to 5; 2 gets a process; 3, 4 and 5 end; 4
+// is confirmed. Then it is gone, without a goodbye.
+static void life(void)
+{
+    uv_loop_t loop;
+    struct found f;
+    struct life l = { 0 };
+    the_life = &l;
+    if (uv_loop_init(&loop) || open_it(&loop, &f, &l.s) || f.n_ended || f.n_lost)
+        _exit(1);
+    for (unsigned i = 0; i < 5; i++) {
+        l.e[i].line = sample;
+        l.e[i].line.session = i + 1;
+        l.e[i].line.id.pid = 0;
+        l.e[i].line.id.cgroup[0] = 0;
+        l.e[i].done = done_cb;
+        spool_start(l.s, &l.e[i]);
+    }
+    if (l.done)
+        _exit(2); // never before spool_start has returned
+    while (l.done < 5)
+        uv_run(&loop, UV_RUN_ONCE);
+    spool_process(l.s, 2, &sample.id);
+    for (unsigned i = 3; i <= 5; i++) {
+        Wire__SessionReport r = WIRE__SESSION_REPORT__INIT;
+        r.session = i;
+        r.ended = true;
+        if (spool_end(l.s, &r))
+            _exit(3);
+    }
+    spool_forget(l.s, 4);
+    uv_run(&loop, UV_RUN_DEFAULT); // the later sync
+    kill(getpid(), SIGKILL);
+}
+
+static void test_lives(void **state)
+{
+    (void)state;
+    int status;
+    pid_t pid = fork();
+    if (pid == 0)
+        life();
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+
+    static uv_loop_t loop; // both live as long as the process
+    struct found f;
+    static struct spool *s, *other;
+    assert_int_equal(uv_loop_init(&loop), 0);
+    // Beside what it left: a damaged end, an unfinished write, half a line in the journal.
+    char name[256];
+    snprintf(name, sizeof name, "%s/77.end", dir);
+    int fd = open(name, O_WRONLY | O_CREAT, 0600);
+    assert_int_equal(write(fd, "mc-end-1 rubbish", 16), 16);
+    close(fd);
+    snprintf(name, sizeof name, "%s/78.end.tmp", dir);
+    close(open(name, O_WRONLY | O_CREAT, 0600));
+    snprintf(name, sizeof name, "%s/journal", dir);
+    fd = open(name, O_WRONLY | O_APPEND);
+    assert_int_equal(write(fd, "S 6 42 1 0123", 13), 13);
+    close(fd);
+
+    assert_int_equal(open_it(&loop, &f, &s), ERR_OK);
+    assert_int_equal(f.n_ended, 2);
+    assert_int_equal(f.ended[0] + f.ended[1], 3 + 5);
+    assert_int_equal(f.n_lost, 2);
+    assert_int_equal(f.lost[0], 1);
+    assert_int_equal(f.lost[1], 2);
+    assert_int_equal(f.line[0].id.pid, 0);
+    assert_string_equal(f.line[0].id.run, sample.id.run);
+    assert_int_equal(f.line[1].id.pid, sample.id.pid);
+    assert_string_equal(f.line[1].id.cgroup, sample.id.cgroup);
+    snprintf(name, sizeof name, "%s/77.end", dir);
+    assert_int_not_equal(access(name, F_OK), 0);
+    snprintf(name, sizeof name, "%s/77.end.bad", dir);
+    assert_int_equal(access(name, F_OK), 0);
+    snprintf(name, sizeof name, "%s/78.end.tmp", dir);
+    assert_int_not_equal(access(name, F_OK), 0);
+    struct stat st;
+    assert_int_equal(stat(dir, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0700);
+
+    // Two workers must not share it.
+    struct found g;
+    assert_int_equal(open_it(&loop, &g, &other), ERR_AGAIN);
+
+    // The guard of a task: the latest, taken away only by its own session.
+    struct spool_line got, line = sample;
+    assert_false(spool_guard_find(s, 42, &got));
+    spool_guard_set(s, &line);
+    assert_true(spool_guard_find(s, 42, &got));
+    assert_true(same(&line, &got));
+    line.session = 10;
+    line.attempt = 3;
+    spool_guard_set(s, &line);
+    spool_guard_drop(s, 42, 9);
+    assert_true(spool_guard_find(s, 42, &got));
+    assert_int_equal(got.session, 10);
+    spool_guard_drop(s, 42, 10);
+    assert_false(spool_guard_find(s, 42, &got));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_lines), cmocka_unit_test(test_ends),
+        cmocka_unit_test_setup_teardown(test_lives, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

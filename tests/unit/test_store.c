@@ -1,0 +1,240 @@
+// links: broker common lmdb xxhash protobuf-c sodium uv systemd
+// The store on a real file: order, prefixes, deletion under a cursor, a full map, damaged and truncated files.
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "log.h"
+#include "map.h"
+#include "record.h"
+#include "store.h"
+
+static char dir[64];
+
+static int make_dir(void **state)
+{
+    (void)state;
+    snprintf(dir, sizeof dir, "/tmp/mc-store-XXXXXX");
+    return mkdtemp(dir) ? 0 : -1;
+}
+
+static int drop_dir(void **state)
+{
+    char path[128];
+    static const char *const files[] = { "store.mdb", "store.mdb-lock" };
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s/%s", dir, files[i]);
+        unlink(path);
+    }
+    return rmdir(dir);
+}
+
+static struct key number(uint64_t a, uint64_t b)
+{
+    struct key k = { .n = 0 };
+    key_u64(&k, a);
+    if (b)
+        key_u64(&k, b);
+    return k;
+}
+
+static void fill(struct store *s, uint64_t prefix, uint64_t n)
+{
+    struct txn *t;
+    assert_int_equal(store_begin(s, true, &t), ERR_OK);
+    for (uint64_t i = 1; i <= n; i++) {
+        struct key k = number(prefix, i);
+        assert_int_equal(store_put(t, DB_TASK, &k, &i, sizeof i), ERR_OK);
+    }
+    assert_int_equal(store_commit(t), ERR_OK);
+}
+
+static void order_and_prefix(void **state)
+{
+    struct store *s;
+    struct txn *t;
+    struct cursor c;
+    struct key p = number(7, 0), k;
+    (void)state;
+    assert_int_equal(store_open(dir, 64 << 20, false, &s), ERR_OK);
+    fill(s, 6, 3);
+    fill(s, 7, 5);
+    fill(s, 8, 3);
+    assert_int_equal(store_begin(s, false, &t), ERR_OK);
+    assert_int_equal(cursor_open(&c, t, DB_TASK, &p), ERR_OK);
+    uint64_t want = 1;
+    for (bool on = cursor_seek(&c, NULL); on; on = cursor_next(&c))
+        assert_int_equal(key_read_u64(c.key.b + 8), want++);
+    assert_int_equal(want, 6);
+    for (bool on = cursor_seek_before(&c, NULL); on; on = cursor_prev(&c))
+        assert_int_equal(key_read_u64(c.key.b + 8), --want);
+    assert_int_equal(want, 1);
+    k = number(7, 3);
+    assert_true(cursor_seek_before(&c, &k));
+    assert_int_equal(key_read_u64(c.key.b + 8), 2);
+    k = number(7, 1);
+    assert_false(cursor_seek_before(&c, &k));
+    assert_int_equal(c.err, ERR_OK);
+    cursor_close(&c);
+    p = number(UINT64_MAX, 0); // no key lies after this prefix: the end of the database does
+    assert_int_equal(cursor_open(&c, t, DB_TASK, &p), ERR_OK);
+    assert_false(cursor_seek_before(&c, NULL));
+    cursor_close(&c);
+    store_abort(t);
+    store_close(s);
+}
+
+static void deletion_under_a_cursor(void **state)
+{
+    struct store *s;
+    struct txn *t;
+    struct cursor c;
+    uint64_t left = 0;
+    (void)state;
+    assert_int_equal(store_open(dir, 64 << 20, false, &s), ERR_OK);
+    fill(s, 1, 5000);
+    assert_int_equal(store_begin(s, true, &t), ERR_OK);
+    assert_int_equal(cursor_open(&c, t, DB_TASK, NULL), ERR_OK);
+    for (bool on = cursor_seek(&c, NULL); on; on = cursor_next(&c))
+        if (key_read_u64(c.key.b + 8) % 3)
+            assert_int_equal(cursor_del(&c), ERR_OK);
+    cursor_close(&c);
+    assert_int_equal(cursor_open(&c, t, DB_TASK, NULL), ERR_OK);
+    for (bool on = cursor_seek(&c, NULL); on; on = cursor_next(&c), left++)
+        assert_int_equal(key_read_u64(c.key.b + 8) % 3, 0);
+    cursor_close(&c);
+    assert_int_equal(left, 1666);
+    assert_int_equal(store_commit(t), ERR_OK);
+    store_close(s);
+}
+
+// A full map refuses, changes nothing, and goes on working when there is room.
+static void full_map(void **state)
+{
+    static char big[2000];
+    struct store *s;
+    struct txn *t;
+    struct slice v;
+    struct key k = number(1, 1);
+    uint64_t n = 0;
+    enum err e = ERR_OK;
+    (void)state;
+    assert_int_equal(store_open(dir, 2 << 20, false, &s), ERR_OK);
+    while (!e) {
+        struct key next = number(1, n + 1);
+        assert_int_equal(store_begin(s, true, &t), ERR_OK);
+        e = store_put(t, DB_BLOB, &next, big, sizeof big);
+        if (e) {
+            store_abort(t);
+        } else {
+            e = store_commit(t);
+            n += e == ERR_OK;
+        }
+    }
+    assert_int_equal(e, ERR_STORAGE_FULL);
+    assert_true(n > 300);
+    assert_int_equal(store_begin(s, false, &t), ERR_OK);
+    assert_int_equal(store_get(t, DB_BLOB, &k, &v), ERR_OK);
+    k = number(1, n + 1);
+    assert_int_equal(store_get(t, DB_BLOB, &k, &v), ERR_NOT_FOUND);
+    store_abort(t);
+    struct store_room room;
+    store_room(s, &room);
+    assert_true(room.map_used > room.map_size / 2 && room.map_used <= room.map_size);
+    store_close(s);
+    assert_int_equal(store_open(dir, 8 << 20, false, &s), ERR_OK); // grown by configuration
+    assert_int_equal(store_begin(s, true, &t), ERR_OK);
+    assert_int_equal(store_put(t, DB_BLOB, &k, big, sizeof big), ERR_OK);
+    assert_int_equal(store_commit(t), ERR_OK);
+    store_close(s);
+}
+
+static void truncated_file(void **state)
+{
+    struct store *s;
+    char path[128];
+    struct stat st;
+    (void)state;
+    assert_int_equal(store_open(dir, 64 << 20, false, &s), ERR_OK);
+    fill(s, 1, 20000);
+    store_close(s);
+    snprintf(path, sizeof path, "%s/store.mdb", dir);
+    assert_int_equal(stat(path, &st), 0);
+    for (off_t cut = 4096 * 2; cut < st.st_size; cut += st.st_size / 7) {
+        assert_int_equal(truncate(path, st.st_size - cut > 8192 ? st.st_size - cut : 8192), 0);
+        assert_int_equal(store_open(dir, 64 << 20, false, &s), ERR_CORRUPT);
+    }
+    assert_int_equal(truncate(path, 100), 0);
+    assert_int_not_equal(store_open(dir, 64 << 20, false, &s), ERR_OK);
+}
+
+// Any changed octet of a record is noticed.
+static void damaged_record(void **state)
+{
+    uint8_t rec[RECORD_HEADER + 50];
+    (void)state;
+    for (size_t i = RECORD_HEADER; i < sizeof rec; i++)
+        rec[i] = (uint8_t)(i * 7);
+    record_header(rec, rec + RECORD_HEADER, 50);
+    assert_int_equal(record_check(rec, sizeof rec), ERR_OK);
+    for (size_t i = 0; i < sizeof rec; i++)
+        for (int bit = 0; bit < 8; bit++) {
+            rec[i] ^= (uint8_t)(1 << bit);
+            assert_int_equal(record_check(rec, sizeof rec), ERR_CORRUPT);
+            rec[i] ^= (uint8_t)(1 << bit);
+        }
+    for (size_t n = 0; n < sizeof rec; n++)
+        assert_int_equal(record_check(rec, n), ERR_CORRUPT);
+}
+
+static void map_holds(void **state)
+{
+    struct map m = { 0 };
+    static char in[4096]; // what should be there
+    uint64_t x = 12345;
+    (void)state;
+    for (int i = 0; i < 200000; i++) {
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        uint64_t k = 1 + x % 4095;
+        if (x >> 40 & 1) {
+            assert_int_equal(map_put(&m, k, &in[k]), ERR_OK);
+            in[k] = 1;
+        } else {
+            assert_int_equal(map_del(&m, k) != NULL, in[k]);
+            in[k] = 0;
+        }
+    }
+    size_t n = 0;
+    for (uint64_t k = 1; k < 4096; k++) {
+        assert_int_equal(map_get(&m, k) == &in[k], in[k]);
+        n += (size_t)in[k];
+    }
+    assert_int_equal(m.n, n);
+    assert_null(map_get(&m, 0));
+    map_fini(&m);
+}
+
+int main(void)
+{
+    log_init("test", LOG_ERROR);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(order_and_prefix, make_dir, drop_dir),
+        cmocka_unit_test_setup_teardown(deletion_under_a_cursor, make_dir, drop_dir),
+        cmocka_unit_test_setup_teardown(full_map, make_dir, drop_dir),
+        cmocka_unit_test_setup_teardown(truncated_file, make_dir, drop_dir),
+        cmocka_unit_test(damaged_record),
+        cmocka_unit_test(map_holds),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
