@@ -45,6 +45,7 @@ struct slot {                             // one item of a request
     uint64_t number;
     Wire__Item hello;                     // the command a worker's proof becomes
     Wire__WorkerHello hello_body;
+    char name[PEER_NAME_MAX + 1];
     uint64_t wait_for, wait_until;
     struct list at;                       // of those who wait for a number
 };
@@ -200,21 +201,23 @@ static void hello(struct slot *s, struct pipe *pipe, const Wire__Hello *m)
     answered(s, &a, s->of->in->newest);
 }
 
-static void welcome(struct slot *s, struct pipe *pipe, const uint8_t *token)
+// role and peer are what was proved: the pipe may have claimed something else meanwhile.
+static void welcome(struct slot *s, struct pipe *pipe, enum peer_role role, uint64_t peer, const uint8_t *token)
 {
     union { const char *in; char *out; } bus = { s->of->in->conf.bus_url }, live = { s->of->in->conf.live_url };
     union { const uint8_t *in; uint8_t *out; } tok = { token };
     static char version[] = MC_VERSION;
     Wire__Answer a = WIRE__ANSWER__INIT;
     Wire__Welcome w = WIRE__WELCOME__INIT;
-    pipe->role = pipe->claimed;
+    pipe->role = role;
+    pipe->peer = peer;
     w.bus = bus.out;
     w.version = version;
     w.time_ms = clock_wall_ms();
     if (token) {
         w.live = live.out;
         w.live_token = (ProtobufCBinaryData){ 16, tok.out };
-        w.worker = pipe->peer;
+        w.worker = peer;
     }
     a.body_case = WIRE__ANSWER__BODY_WELCOME;
     a.welcome = &w;
@@ -234,19 +237,21 @@ static void worker_greeted_done(struct proposal *pr, enum outcome st, const stru
     if (!e && !pipe)
         e = ERR_CLOSED;
     if (!e)
-        e = fleet_greeted(p->in->conf.fleet, pipe->peer, pipe->name, pipe->incarnation, token);
-    if (e)
+        e = fleet_greeted(p->in->conf.fleet, s->hello_body.worker, s->name, s->hello_body.incarnation, token);
+    if (e) {
         refused(s, e);
-    else
-        welcome(s, pipe, token);
+        return;
+    }
+    pipe->incarnation = s->hello_body.incarnation;
+    welcome(s, pipe, PEER_WORKER, s->hello_body.worker, token);
 }
 
-static void greet_worker(struct slot *s, struct pipe *pipe, const Wire__HelloProof *m)
+static void greet_worker(struct slot *s, const struct pipe *pipe, uint64_t peer, const Wire__HelloProof *m)
 {
     struct intake *in = s->of->in;
-    pipe->incarnation = m->incarnation;
+    memcpy(s->name, pipe->name, sizeof s->name);
     s->hello_body = (Wire__WorkerHello)WIRE__WORKER_HELLO__INIT;
-    s->hello_body.worker = pipe->peer;
+    s->hello_body.worker = peer;
     s->hello_body.incarnation = m->incarnation;
     s->hello_body.holds = m->holds;
     s->hello_body.n_holds = m->n_holds;
@@ -285,11 +290,10 @@ static void proof(struct slot *s, struct pipe *pipe, const Wire__HelloProof *m)
         refused(s, e);
         return;
     }
-    pipe->peer = peer->id;
     if (pipe->claimed == PEER_WORKER)
-        greet_worker(s, pipe, m);
+        greet_worker(s, pipe, peer->id, m);
     else
-        welcome(s, pipe, NULL);
+        welcome(s, pipe, PEER_GATEWAY, peer->id, NULL);
 }
 
 // ---------------------------------------------------------------- items

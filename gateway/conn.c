@@ -275,7 +275,7 @@ void conn_put(struct conn *c, struct iovec *v, unsigned n)
         put_raw(c, v, n);
         return;
     }
-    if (n == 2 && v[0].iov_len + v[1].iov_len <= TLS_PIECE && v[0].iov_len <= c->server->head.len) {
+    if (n == 2 && v[0].iov_len + v[1].iov_len <= TLS_PIECE && v[0].iov_base == c->server->head.data) {
         // A small answer in one record: the body goes behind the head, which is in the server's own buffer.
         buf_put(&c->server->head, v[1].iov_base, v[1].iov_len);
         if (!c->server->head.err) {

@@ -1,111 +1,19 @@
 // Happy path: http_in_head() guards and gathers octets until the empty line; judge_head() reads the request line, lets llhttp
-// have its say, finds the framing and the host; the caller decides about the body; http_in_body() counts or de-chunks it.
-// The guard and the chunk reader look at single octets and hold their place in `at`, so that pieces of any size are alike.
+// have its say, finds the framing and the host; the caller decides about the body; http_in_body() counts it or has
+// chunked.c read it. The guard looks at single octets and holds its place in `at`, so that pieces of any size are alike.
 #include "http_in.h"
 #include <arpa/inet.h>
 #include <llhttp.h>
 #include <string.h>
 
-enum { HEAD_KEEP = 4096, // a head's memory that is kept for the next request
-       FRAMING_FREE = 16 * 1024, FRAMING_RATIO = 16 }; // octets of chunk framing: so many, and so many for each of the content
+enum { HEAD_KEEP = 4096 }; // a head's memory that is kept for the next request
 
-enum at { // of the guard, then of the chunk reader
-    AT_START, AT_START_LF, AT_LINE, AT_LINE_LF, AT_FIELD, AT_NAME, AT_VALUE, AT_VALUE_LF, AT_END_LF,
-    AT_COUNTED, AT_CHUNK, AT_DATA, AT_DATA_CR, AT_DATA_LF, AT_TRAILER, AT_TRAILER_NAME, AT_TRAILER_VALUE, AT_TRAILER_LF,
-    AT_LAST_LF
-};
-
-// ---- classes of octets
-enum { TCHAR = 1, VALUE = 2, LINE = 4, TARGET = 8, REG_NAME = 16, HEX = 32 };
-#define A (TCHAR | VALUE | LINE | TARGET | REG_NAME) /* letters beyond F; - . _ ~; sub-delims that are tchar; '%' */
-#define H (A | HEX)
-#define D (VALUE | LINE | TARGET | REG_NAME)         /* sub-delims that are not tchar: ( ) , ; = */
-#define P (VALUE | LINE | TARGET)                    /* : @ / ? */
-#define T (TCHAR | VALUE | LINE)                     /* tchar that no target has: # ^ ` | */
-#define L (VALUE | LINE)                             /* " < > [ ] { } the backslash, the blank */
-#define V VALUE                                      /* HTAB and obs-text */
-#define V16 V, V, V, V, V, V, V, V, V, V, V, V, V, V, V, V
-static const uint8_t class[256] = {
-    0, 0, 0, 0, 0, 0, 0, 0, 0, V, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    L, A, L, T, A, A, A, A, D, D, A, A, D, A, A, P, H, H, H, H, H, H, H, H, H, H, P, D, L, D, L, P,
-    P, H, H, H, H, H, H, A, A, A, A, A, A, A, A, A, A, A, A, A, A, A, A, A, A, A, A, L, L, L, T, A,
-    T, H, H, H, H, H, H, A, A, A, A, A, A, A, A, A, A, A, A, A, A, A, A, A, A, A, A, L, T, L, A, 0,
-    V16, V16, V16, V16, V16, V16, V16, V16,
-};
-#undef A
-#undef H
-#undef D
-#undef P
-#undef T
-#undef L
-#undef V
-#undef V16
+enum at { AT_START, AT_START_LF, AT_LINE, AT_LINE_LF, AT_FIELD, AT_NAME, AT_VALUE, AT_VALUE_LF, AT_END_LF };
 
 static const char *const method_names[METHOD_N] = {
     [METHOD_GET] = "GET", [METHOD_HEAD] = "HEAD", [METHOD_POST] = "POST", [METHOD_PUT] = "PUT", [METHOD_PATCH] = "PATCH",
     [METHOD_DELETE] = "DELETE", [METHOD_OPTIONS] = "OPTIONS",
 };
-
-static bool is(uint8_t c, unsigned set)
-{
-    return (class[c] & set) != 0;
-}
-
-static size_t run(const uint8_t *d, size_t i, size_t n, unsigned set)
-{
-    while (i < n && (class[d[i]] & set))
-        i++;
-    return i;
-}
-
-static bool all(struct text t, unsigned set)
-{
-    return run((const uint8_t *)t.p, 0, t.n, set) == t.n;
-}
-
-// ---- small text helpers
-static char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
-}
-
-bool text_is(struct text t, const char *s)
-{
-    return strlen(s) == t.n && memcmp(t.p, s, t.n) == 0;
-}
-
-bool text_is_nocase(struct text t, const char *s)
-{
-    if (strlen(s) != t.n)
-        return false;
-    for (size_t i = 0; i < t.n; i++)
-        if (lower(t.p[i]) != s[i])
-            return false;
-    return true;
-}
-
-static struct text trim(struct text t)
-{
-    while (t.n && (t.p[0] == ' ' || t.p[0] == '\t'))
-        t.p++, t.n--;
-    while (t.n && (t.p[t.n - 1] == ' ' || t.p[t.n - 1] == '\t'))
-        t.n--;
-    return t;
-}
-
-bool text_next(struct text *list, struct text *ret)
-{
-    while (list->n) {
-        const char *comma = memchr(list->p, ',', list->n);
-        size_t n = comma ? (size_t)(comma - list->p) : list->n, used = comma ? n + 1 : n;
-        *ret = trim((struct text){ list->p, n });
-        list->p += used;
-        list->n -= used;
-        if (ret->n)
-            return true;
-    }
-    return false;
-}
 
 // ---- failing: false, so that a judge can return it
 static bool fail(struct http_in *p, unsigned status, const char *why)
@@ -140,7 +48,7 @@ struct text http_in_field(const struct http_in *p, const char *name, unsigned *c
 
     for (unsigned i = 0; i < p->n_fields; i++) {
         const char *have = (const char *)p->head.data + p->fields[i].name;
-        if (p->fields[i].name_n != n || lower(have[0]) != name[0] || !text_is_nocase((struct text){ have, n }, name))
+        if (p->fields[i].name_n != n || !text_is_nocase((struct text){ have, n }, name))
             continue;
         if (found++ == 0)
             first = http_in_value(p, i);
@@ -155,13 +63,13 @@ struct text http_in_field(const struct http_in *p, const char *name, unsigned *c
 // ---- the request line
 static bool hex2(const char *p, size_t left)
 {
-    return left >= 2 && is((uint8_t)p[0], HEX) && is((uint8_t)p[1], HEX);
+    return left >= 2 && octet_is((uint8_t)p[0], HEX) && octet_is((uint8_t)p[1], HEX);
 }
 
 // Only what RFC 3986 has in a path and a query, and each '%' with its two digits.
 static bool target_ok(struct text t)
 {
-    if (!all(t, TARGET))
+    if (!octet_all(t, TARGET))
         return false;
     for (size_t i = 0; i < t.n; i++)
         if (t.p[i] == '%' && !hex2(t.p + i + 1, t.n - i - 1))
@@ -223,7 +131,7 @@ static bool judge_line(struct http_in *p, size_t n)
         return bad(p, "The request line needs a method, a target and a version");
     p->method_text = (struct text){ line, (size_t)(sp - line) };
     struct text t = { sp + 1, (size_t)(sp2 - sp - 1) }, v = { sp2 + 1, n - (size_t)(sp2 + 1 - line) };
-    if (!p->method_text.n || !all(p->method_text, TCHAR) || !t.n)
+    if (!p->method_text.n || !octet_all(p->method_text, TCHAR) || !t.n)
         return bad(p, "The request line is malformed");
     if (v.n != 8 || memcmp(v.p, "HTTP/", 5) != 0 || v.p[5] < '0' || v.p[5] > '9' || v.p[6] != '.' || v.p[7] < '0' || v.p[7] > '9')
         return bad(p, "The request line does not end in an HTTP version");
@@ -271,7 +179,7 @@ static bool host_ok(struct text t)
         n = (size_t)(end - t.p) + 1;
     } else {
         for (; n < t.n && t.p[n] != ':'; n++)
-            if (!is((uint8_t)t.p[n], REG_NAME) || (t.p[n] == '%' && !hex2(t.p + n + 1, t.n - n - 1)))
+            if (!octet_is((uint8_t)t.p[n], REG_NAME) || (t.p[n] == '%' && !hex2(t.p + n + 1, t.n - n - 1)))
                 return false;
     }
     if (n == 0 || n > 255 || n == t.n)
@@ -318,7 +226,7 @@ static bool judge_codings(struct http_in *p)
         if (!list.n)
             return bad(p, "Transfer-Encoding is empty");
         while (text_next(&list, &coding)) {
-            if (!all(coding, TCHAR))
+            if (!octet_all(coding, TCHAR))
                 return bad(p, "Transfer-Encoding is malformed");
             last_chunked = text_is_nocase(coding, "chunked");
             chunked += last_chunked;
@@ -456,7 +364,7 @@ static size_t guard(struct http_in *p, const uint8_t *d, size_t i, size_t n, uin
         uint8_t c = d[i];
         switch (p->at) {
         case AT_LINE:
-            i = run(d, i, n, LINE);
+            i = octet_run(d, i, n, LINE);
             if (i == n)
                 return i;
             if (d[i++] != '\r')
@@ -471,12 +379,12 @@ static size_t guard(struct http_in *p, const uint8_t *d, size_t i, size_t n, uin
             return i;
         case AT_FIELD:
             p->at = c == '\r' ? AT_END_LF : AT_NAME;
-            if (c != '\r' && !is(c, TCHAR))
+            if (c != '\r' && !octet_is(c, TCHAR))
                 return bad(p, c == ' ' || c == '\t' ? "A field line is folded" : "A field name is malformed"), i + 1;
             p->name_at = base + (uint32_t)i++;
             break;
         case AT_NAME:
-            i = run(d, i, n, TCHAR);
+            i = octet_run(d, i, n, TCHAR);
             if (i == n)
                 return i;
             if (d[i] != ':')
@@ -485,7 +393,7 @@ static size_t guard(struct http_in *p, const uint8_t *d, size_t i, size_t n, uin
             p->at = AT_VALUE;
             break;
         case AT_VALUE:
-            i = run(d, i, n, VALUE);
+            i = octet_run(d, i, n, VALUE);
             if (i == n)
                 return i;
             if (d[i] != '\r')
@@ -565,141 +473,33 @@ size_t http_in_head(struct http_in *p, const uint8_t *d, size_t n)
 void http_in_begin_body(struct http_in *p)
 {
     p->left = p->length;
-    p->at = p->chunked ? AT_CHUNK : AT_COUNTED;
-    p->line_n = 0;
+    chunked_init(&p->chunks);
     p->state = p->chunked || p->length ? HTTP_IN_BODY : HTTP_IN_DONE;
-}
-
-static size_t blanks(const uint8_t *d, size_t i, size_t n)
-{
-    while (i < n && (d[i] == ' ' || d[i] == '\t'))
-        i++;
-    return i;
-}
-
-// *( BWS ";" BWS token [ BWS "=" BWS ( token / quoted-string ) ] ), of which nothing is used.
-static bool extensions_ok(const uint8_t *d, size_t i, size_t n)
-{
-    while (i < n) {
-        size_t from = i = blanks(d, i, n);
-        if (i == n || d[i] != ';')
-            return false;
-        from = blanks(d, i + 1, n);
-        i = run(d, from, n, TCHAR);
-        if (i == from)
-            return false;
-        from = blanks(d, i, n);
-        if (from == n || d[from] != '=')
-            continue;
-        i = blanks(d, from + 1, n);
-        if (i == n || d[i] != '"') {
-            from = i;
-            i = run(d, i, n, TCHAR);
-            if (i == from)
-                return false;
-            continue;
-        }
-        for (i++; i < n && d[i] != '"'; i++)
-            if (d[i] == '\\' && i + 1 < n)
-                i++;
-        if (i++ >= n)
-            return false;
-    }
-    return true;
-}
-
-// 1*HEXDIG and extensions, the line's CR and LF at its end. The last chunk is followed by the trailer section.
-static bool chunk_line(struct http_in *p)
-{
-    size_t n = p->line_n, digits = run(p->line, 0, n, HEX);
-
-    p->line_n = 0;
-    if (n < 2 || p->line[n - 2] != '\r' || run(p->line, 0, n - 2, VALUE) != n - 2)
-        return bad(p, "A chunk's line holds an octet that is not allowed");
-    n -= 2;
-    if (digits == 0 || digits > 16 || !extensions_ok(p->line, digits, n))
-        return bad(p, "A chunk's size is malformed");
-    p->left = 0;
-    for (size_t i = 0; i < digits; i++)
-        p->left = p->left << 4 | (unsigned)(p->line[i] <= '9' ? p->line[i] - '0' : (p->line[i] | 32) - 'a' + 10);
-    p->at = p->left ? AT_DATA : AT_TRAILER;
-    return true;
-}
-
-static bool trailer_octet(struct http_in *p, uint8_t c)
-{
-    static const char malformed[] = "A trailer field is malformed", lone[] = "A CR stands without its LF";
-
-    if (p->trailer_n++ == HTTP_TRAILER_MAX)
-        return fail(p, 431, "The trailer is too large");
-    switch (p->at) {
-    case AT_TRAILER:
-        p->at = c == '\r' ? AT_LAST_LF : AT_TRAILER_NAME;
-        return c == '\r' || is(c, TCHAR) || bad(p, malformed);
-    case AT_TRAILER_NAME:
-        if (c == ':')
-            p->at = AT_TRAILER_VALUE;
-        return c == ':' || is(c, TCHAR) || bad(p, malformed);
-    case AT_TRAILER_VALUE:
-        if (c == '\r')
-            p->at = AT_TRAILER_LF;
-        return c == '\r' || is(c, VALUE) || bad(p, malformed);
-    case AT_TRAILER_LF:
-        p->at = AT_TRAILER;
-        return c == '\n' || bad(p, lone);
-    default: // AT_LAST_LF
-        p->state = HTTP_IN_DONE;
-        return c == '\n' || bad(p, lone);
-    }
-}
-
-// Chunk framing, one octet.
-static bool framing_octet(struct http_in *p, uint8_t c)
-{
-    static const char off[] = "A chunk does not end where it said";
-
-    if (++p->framing_n > FRAMING_FREE + FRAMING_RATIO * p->body_n)
-        return bad(p, "The chunks are more framing than content");
-    switch (p->at) {
-    case AT_CHUNK:
-        if (p->line_n == HTTP_CHUNK_LINE_MAX)
-            return bad(p, "A chunk's line is too long");
-        p->line[p->line_n++] = c;
-        return c != '\n' || chunk_line(p);
-    case AT_DATA_CR:
-        p->at = AT_DATA_LF;
-        return c == '\r' || bad(p, off);
-    case AT_DATA_LF:
-        p->at = AT_CHUNK;
-        return c == '\n' || bad(p, off);
-    default:
-        return trailer_octet(p, c);
-    }
 }
 
 size_t http_in_body(struct http_in *p, const uint8_t *d, size_t n, struct buf *out)
 {
-    size_t used = 0;
+    size_t take = n < p->left ? n : (size_t)p->left;
 
-    while (used < n && p->state == HTTP_IN_BODY) {
-        if (p->at != AT_COUNTED && p->at != AT_DATA) {
-            if (framing_octet(p, d[used++]) && p->at == AT_DATA && p->left > out->max - out->len)
-                fail(p, 413, "The body is too large");
-            continue;
-        }
-        size_t take = n - used < p->left ? n - used : (size_t)p->left;
-        buf_put(out, d + used, take);
-        used += take;
-        p->left -= take;
-        p->body_n += take;
-        if (out->err)
-            out->err == ERR_TOO_BIG ? fail(p, 413, "The body is too large") : fail(p, 503, "Out of memory");
-        else if (p->left == 0 && p->at == AT_COUNTED)
+    if (p->state != HTTP_IN_BODY)
+        return 0;
+    if (p->chunked) {
+        take = chunked_read(&p->chunks, d, n, out);
+        p->body_n = p->chunks.content_n;
+        if (p->chunks.status)
+            fail(p, p->chunks.status, p->chunks.why);
+        else if (p->chunks.done)
             p->state = HTTP_IN_DONE;
-        else if (p->left == 0)
-            p->at = AT_DATA_CR;
+        return take;
     }
-    return used;
+    buf_put(out, d, take);
+    p->left -= take;
+    p->body_n += take;
+    if (out->err)
+        out->err == ERR_TOO_BIG ? fail(p, 413, "The body is too large") : fail(p, 503, "Out of memory");
+    else if (p->left == 0)
+        p->state = HTTP_IN_DONE;
+    return take;
 }
 
 // ---- life
@@ -729,8 +529,7 @@ void http_in_reset(struct http_in *p)
     memset(p, 0, offsetof(struct http_in, fields)); // the rest is written before it is read
     p->head = head;
     p->at = AT_START;
-    p->line_n = 0;
     p->blank = false;
-    p->name_at = p->colon_at = p->trailer_n = 0;
-    p->left = p->body_n = p->framing_n = 0;
+    p->name_at = p->colon_at = 0;
+    p->left = p->body_n = 0;
 }

@@ -9,14 +9,14 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "buf.h"
+#include "chunked.h"
 #include "exchange.h"
+#include "octet.h"
 
 enum {
     HTTP_LINE_MAX = 16 * 1024,  // the request line without its CRLF; over it 414
     HTTP_HEAD_MAX = 32 * 1024,  // the whole head; over it 431
-    HTTP_FIELDS_MAX = 100,      // over it 431
-    HTTP_CHUNK_LINE_MAX = 255,  // a chunk's size and extensions with their CRLF; over it 400
-    HTTP_TRAILER_MAX = 8 * 1024 // all trailer fields, which are checked and dropped; over it 431
+    HTTP_FIELDS_MAX = 100       // over it 431
 };
 
 enum http_in_state {
@@ -51,12 +51,11 @@ struct http_in {
 
     // http_in.c's own
     uint8_t at;             // where the guard stands
-    uint8_t line_n;         // of `line`
     bool blank;             // the one empty line that may come before a request was there
-    uint32_t name_at, colon_at, trailer_n;
-    uint64_t left;          // of the body or the chunk
-    uint64_t body_n, framing_n;
-    uint8_t line[HTTP_CHUNK_LINE_MAX];
+    uint32_t name_at, colon_at;
+    uint64_t left;          // of a counted body
+    uint64_t body_n;        // octets of content so far
+    struct chunked chunks;
 };
 
 void http_in_init(struct http_in *p);
@@ -76,8 +75,3 @@ struct text http_in_field(const struct http_in *p, const char *name, unsigned *c
 // The field of that number, from 0.
 struct text http_in_name(const struct http_in *p, unsigned i);
 struct text http_in_value(const struct http_in *p, unsigned i);
-
-bool text_is(struct text t, const char *s);          // equal
-bool text_is_nocase(struct text t, const char *s);   // equal but for the case of ASCII letters; s in lower case
-// The next element of a comma list, trimmed; false at its end. Empty elements are skipped.
-bool text_next(struct text *list, struct text *ret);

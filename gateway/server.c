@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "clock.h"
+#include "conf.h"
 #include "conn.h"
 #include "crypto.h"
 #include "log.h"
@@ -185,8 +186,9 @@ static bool split(const char *address, char host[64], char port[8])
 {
     const char *colon = strrchr(address, ':');
     size_t n = colon ? (size_t)(colon - address) : 0;
+    uint64_t number;
 
-    if (!n || n >= 64 || strlen(colon + 1) >= 8 || !colon[1] || strspn(colon + 1, "0123456789") != strlen(colon + 1))
+    if (!n || n >= 64 || !conf_number(colon + 1, 0, 65535, &number))
         return false;
     if (address[0] == '[') {
         if (address[n - 1] != ']' || n < 3)
@@ -198,8 +200,8 @@ static bool split(const char *address, char host[64], char port[8])
     }
     memcpy(host, address, n);
     host[n] = 0;
-    snprintf(port, 8, "%s", colon + 1);
-    return strtoul(port, NULL, 10) <= 65535;
+    snprintf(port, 8, "%u", (unsigned)number);
+    return true;
 }
 
 enum err server_listen(struct server *s, const char *address, char ret_at[64], unsigned *ret_port, char why[160])

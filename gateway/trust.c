@@ -2,7 +2,7 @@
 #include "trust.h"
 #include <arpa/inet.h>
 #include <string.h>
-#include "http_in.h"
+#include "octet.h"
 
 static struct text without_dot(struct text name) // "example.org." is the same name
 {

@@ -395,10 +395,10 @@ static void test_limits(void **state)
     assert_int_equal(status_of(repeat(GET H "X: ", 'a', HTTP_HEAD_MAX - 32, "\r\n\r\n")), OK);
     assert_int_equal(status_of(repeat(GET H "X: ", 'a', HTTP_HEAD_MAX - 31, "\r\n\r\n")), 431);
     assert_int_equal(status_of(repeat(GET H, 'a', 100000, ": b\r\n\r\n")), 431);
-    assert_int_equal(status_of(repeat(CHUNKED "3;", 'a', HTTP_CHUNK_LINE_MAX - 4, "\r\nabc\r\n0\r\n\r\n")), OK);
-    assert_int_equal(status_of(repeat(CHUNKED "3;", 'a', HTTP_CHUNK_LINE_MAX - 3, "\r\nabc\r\n0\r\n\r\n")), 400);
-    assert_int_equal(status_of(repeat(CHUNKED "0\r\nX: ", 'a', HTTP_TRAILER_MAX - 7, "\r\n\r\n")), OK);
-    assert_int_equal(status_of(repeat(CHUNKED "0\r\nX: ", 'a', HTTP_TRAILER_MAX - 6, "\r\n\r\n")), 431);
+    assert_int_equal(status_of(repeat(CHUNKED "3;", 'a', CHUNKED_LINE_MAX - 4, "\r\nabc\r\n0\r\n\r\n")), OK);
+    assert_int_equal(status_of(repeat(CHUNKED "3;", 'a', CHUNKED_LINE_MAX - 3, "\r\nabc\r\n0\r\n\r\n")), 400);
+    assert_int_equal(status_of(repeat(CHUNKED "0\r\nX: ", 'a', CHUNKED_TRAILER_MAX - 7, "\r\n\r\n")), OK);
+    assert_int_equal(status_of(repeat(CHUNKED "0\r\nX: ", 'a', CHUNKED_TRAILER_MAX - 6, "\r\n\r\n")), 431);
 }
 
 static void test_field_count(void **state)

@@ -684,10 +684,10 @@ static void another_epoch(void **u)
     fake_run_ms(2200);
     assert_true(fake_forgotten > forgotten);
     assert_true(f->ended);      // comes back, is looked up anew
-    fake_room(slow, 100000);    // finishes its frame first
+    fake_room(slow, 100000);    // the frame it was inside of is no longer known: cut off
     fake_settle();
-    assert_true(slow->ended);
-    assert_memory_equal(slow->out.data + slow->out.len - 4, "\n\n\r\n", 4);
+    assert_true(slow->aborted);
+    assert_false(holds(slow, "\"evt_21\""));
     fake_exchange_free(slow);
     fake_exchange_free(f);
     f = open_view(VIEW_ACTIVITY, NULL, "20"); // of the lost branch

@@ -1,4 +1,4 @@
-// links: gateway common protobuf-c
+// links: gateway
 // Host names we answer to, and the proxies we believe.
 #include <stdarg.h>
 #include <stddef.h>
