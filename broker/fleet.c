@@ -7,111 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include "clock.h"
-#include "crypto.h"
+#include "fleet_state.h"
 #include "kind.h"
-#include "list.h"
 #include "log.h"
-#include "map.h"
 #include "names.h"
+#include "orders.h"
+#include "own.h"
 #include "store_task.h"
 #include "turn.h"
-#include "work.h"
 
-enum { RENEW_EVERY_MS = 5000, ARENA_MAX = 64 * 1024 * 1024, SESSIONS_MAX = 65536 };
-
-struct desktop {
-    uint64_t id, workspace;
-    uint32_t status, max_tasks;
-    uint64_t held, waiting;       // as committed
-    unsigned in_flight;           // assignments proposed and not decided
-    uint64_t prober;              // worker; 0: none
-    uint64_t lonely_since;        // log time since when nobody probes it
-    uint64_t agent;
-    bool agent_ready;
-    bool stale;                   // an assignment was refused: look again
-    char *error, *ip, *name;
-    struct fleet_desktop live;
-    struct list all, ready;
-};
-
-struct worker {
-    uint64_t id, incarnation;
-    char name[PEER_NAME_MAX + 1];
-    bool live;                    // greeted, and the lease has not run out
-    bool expired;                 // its end is committed, or on its way
-    uint64_t heard, renewed;      // log times
-    uint64_t seen_ms;
-    uint32_t slots, free, probes;
-    bool draining;
-    unsigned in_flight;
-    uint64_t hold_until;          // log time
-    void *poll;                   // NULL: none held
-    Wire__Holding *running;       // what the poll named
-    size_t n_running;
-    bool probes_dirty, dirty;
-    uint8_t token[16];
-    struct list all;
-};
-
-struct fleet {
-    struct fleet_conf conf;
-    struct map desktops, workers; // by id
-    struct list all_desktops, all_workers, ready;
-    struct arena arena;           // of one call
-    unsigned live;
-};
-
-// ---------------------------------------------------------------- proposals of our own
-
-struct own {
-    struct proposal p;
-    struct fleet *f;
-    Wire__Item item;
-    Wire__Actor actor;
-    uint64_t desktop, worker, task;
-    union {
-        Wire__Assign assign;
-        Wire__Expire expire;
-        Wire__Renew renew;
-        Wire__Target release;
-        Wire__Observe observe;
-    } body;
-    Wire__Observation seen;
-    char *text[2];
-    Wire__WorkerLease *leases, **lease_list;
-    struct list at;               // of the assignments under way
-};
-
-static struct own *own_new(struct fleet *f, Wire__Item__BodyCase body)
-{
-    struct own *o = calloc(1, sizeof *o);
-    if (!o) {
-        log_error("out of memory: a proposal is put off");
-        return NULL;
-    }
-    o->f = f;
-    o->item = (Wire__Item)WIRE__ITEM__INIT;
-    o->item.body_case = body;
-    o->p.cmd.item = &o->item;
-    o->p.cmd.sender = SENDER_BROKER;
-    return o;
-}
-
-static void own_free(struct own *o)
-{
-    free(o->text[0]);
-    free(o->text[1]);
-    free(o->leases);
-    free(o->lease_list);
-    free(o);
-}
-
-static void own_done(struct proposal *p, enum outcome st, const struct batch *b)
-{
-    (void)st;
-    (void)b;
-    own_free(container_of(p, struct own, p));
-}
+enum { RENEW_EVERY_MS = 5000, ARENA_MAX = 64 * 1024 * 1024 };
 
 // ---------------------------------------------------------------- desktops
 
@@ -249,30 +154,16 @@ static void refresh_desktop(struct fleet *f, struct txn *t, uint64_t workspace, 
 
 // ---------------------------------------------------------------- pairing desktops and workers
 
-static void assign_done(struct proposal *p, enum outcome st, const struct batch *b)
+void fleet_assigned(struct fleet *f, uint64_t desktop, uint64_t worker, bool ok)
 {
-    struct own *o = container_of(p, struct own, p);
-    struct desktop *d = map_get(&o->f->desktops, o->desktop);
-    struct worker *w = map_get(&o->f->workers, o->worker);
-    (void)b;
+    struct desktop *d = map_get(&f->desktops, desktop);
+    struct worker *w = map_get(&f->workers, worker);
     if (d) {
         d->in_flight--;
-        d->stale = d->stale || st != OUTCOME_APPLIED || o->p.cmd.answer.err;
+        d->stale = d->stale || !ok;
     }
     if (w)
         w->in_flight--;
-    list_remove(&o->at);
-    own_free(o);
-}
-
-static struct list assigning = { &assigning, &assigning }; // under way, so that no task is proposed twice
-
-static bool is_assigning(uint64_t task)
-{
-    list_each(n, next, &assigning)
-        if (container_of(n, struct own, at)->task == task)
-            return true;
-    return false;
 }
 
 // The first waiting task of the desktop that is not under way: priority first, then age.
@@ -285,7 +176,7 @@ static bool next_waiting(struct fleet *f, struct txn *t, const struct desktop *d
         return false;
     for (bool on = cursor_seek(&c, NULL); on && !found; on = !found && cursor_next(&c)) {
         uint64_t id = key_read_u64(c.value.p + 8);
-        if (is_assigning(id))
+        if (own_assigning(id))
             continue;
         enum err e = kind_get(t, &f->arena, KIND_TASK, d->workspace, id, ret);
         found = e == ERR_OK;
@@ -317,28 +208,6 @@ static struct worker *next_worker(struct fleet *f)
     return NULL;
 }
 
-static void propose_assign(struct fleet *f, struct desktop *d, struct worker *w, const Rec__Task *t)
-{
-    struct own *o = own_new(f, WIRE__ITEM__BODY_ASSIGN);
-    if (!o)
-        return;
-    o->body.assign = (Wire__Assign)WIRE__ASSIGN__INIT;
-    o->body.assign.task = o->task = t->id;
-    o->body.assign.attempt = t->attempt;
-    o->body.assign.worker = o->worker = w->id;
-    o->body.assign.incarnation = w->incarnation;
-    o->item.assign = &o->body.assign;
-    o->actor = (Wire__Actor)WIRE__ACTOR__INIT;
-    o->actor.workspace = d->workspace;
-    o->item.actor = &o->actor;
-    o->desktop = d->id;
-    o->p.done = assign_done;
-    list_push_back(&assigning, &o->at);
-    d->in_flight++;
-    w->in_flight++;
-    turn_submit(f->conf.turns, &o->p);
-}
-
 static void pass(struct fleet *f)
 {
     struct txn *t;
@@ -350,7 +219,7 @@ static void pass(struct fleet *f)
         struct desktop *d = container_of(list_pop_front(&f->ready), struct desktop, ready);
         Rec__Task *task;
         if (next_waiting(f, t, d, &task)) {
-            propose_assign(f, d, w, task);
+            own_assign(f, d, w, task->id, task->attempt);
             place(f, d); // to the end of the line, if more waits
             w = next_worker(f);
         }
@@ -360,199 +229,12 @@ static void pass(struct fleet *f)
 
 // ---------------------------------------------------------------- what a worker is told
 
-static bool named(const struct worker *w, uint64_t session)
+bool worker_named(const struct worker *w, uint64_t session)
 {
     for (size_t i = 0; i < w->n_running; i++)
         if (w->running[i].session == session)
             return true;
     return false;
-}
-
-static void propose_release(struct fleet *f, const struct worker *w, uint64_t session)
-{
-    struct own *o = own_new(f, WIRE__ITEM__BODY_RELEASE);
-    if (!o)
-        return;
-    o->body.release = (Wire__Target)WIRE__TARGET__INIT;
-    o->body.release.id = session;
-    o->item.release = &o->body.release;
-    o->p.cmd.worker = w->id;
-    o->p.done = own_done;
-    turn_submit(f->conf.turns, &o->p);
-}
-
-static enum err assignment(struct fleet *f, struct txn *t, const Rec__Session *s, Wire__Assignment **ret)
-{
-    Wire__Assignment *a = arena_alloc(&f->arena, sizeof *a);
-    Wire__Chat *chat = arena_alloc(&f->arena, sizeof *chat);
-    Rec__Task *task;
-    Rec__Desktop *d;
-    if (!a || !chat)
-        return ERR_NO_MEMORY;
-    enum err e = kind_get(t, &f->arena, KIND_TASK, s->workspace, s->task, &task);
-    if (!e)
-        e = kind_get(t, &f->arena, KIND_DESKTOP, s->workspace, s->desktop, &d);
-    if (e)
-        return e;
-    *a = (Wire__Assignment)WIRE__ASSIGNMENT__INIT;
-    e = task_content(t, &f->arena, task, &a->content);
-    if (!e && d->chat_key.len)
-        e = f->conf.open_key(f->conf.u, d->chat_key.data, d->chat_key.len, &f->arena, &a->chat_key);
-    a->session = s->id;
-    a->workspace = s->workspace;
-    a->task = s->task;
-    a->attempt = s->attempt;
-    a->type = task->type;
-    a->timeout_s = task->timeout_s;
-    a->desktop = s->desktop;
-    a->agent = s->agent;
-    a->driver = d->driver;
-    a->address = d->address;
-    a->desktop_name = d->name;
-    if (*d->chat_url) {
-        *chat = (Wire__Chat)WIRE__CHAT__INIT;
-        chat->url = d->chat_url;
-        chat->model = d->chat_model;
-        chat->mode = d->chat_mode;
-        chat->system_prompt = d->chat_prompt;
-        chat->has_key = d->chat_key.len > 0;
-        a->chat = chat;
-    }
-    *ret = a;
-    return e;
-}
-
-struct orders {
-    Wire__WorkOrders o;
-    size_t cap;
-};
-
-// One session the store says is this worker's.
-static enum err order(struct fleet *f, struct txn *t, const struct worker *w, const Rec__Session *s, struct orders *os)
-{
-    bool has = named(w, s->id);
-    if (s->status == SESSION_RUNNING && has)
-        return ERR_OK;
-    if (s->status == SESSION_RUNNING)
-        return assignment(f, t, s, &os->o.assignments[os->o.n_assignments++]);
-    if (has)
-        os->o.cancels[os->o.n_cancels++] = s->id;
-    else
-        propose_release(f, w, s->id);
-    return ERR_OK;
-}
-
-static enum err held_orders(struct fleet *f, struct txn *t, const struct worker *w, struct orders *os)
-{
-    enum { ASSIGN_OCTETS_MAX = 2 * 1024 * 1024 };
-    struct key prefix = { .n = 0 };
-    struct cursor c;
-    size_t octets = 0;
-    enum err e = cursor_open(&c, t, DB_INDEX, key_u64(key_u8(&prefix, INDEX_SESSION_HELD), w->id));
-    if (e)
-        return e;
-    for (bool on = cursor_seek(&c, NULL); on && !e && octets < ASSIGN_OCTETS_MAX; on = cursor_next(&c)) {
-        uint64_t id = key_read_u64(c.key.b + 9);
-        Rec__Session *s;
-        if (os->o.n_assignments == os->cap || os->o.n_cancels == os->cap)
-            break; // the rest with the next poll
-        e = kind_get(t, &f->arena, KIND_SESSION, key_read_u64(c.value.p), id, &s);
-        size_t before = os->o.n_assignments;
-        if (!e)
-            e = order(f, t, w, s, os);
-        if (!e && os->o.n_assignments > before)
-            octets += strlen(os->o.assignments[before]->content);
-    }
-    if (!e)
-        e = c.err;
-    cursor_close(&c);
-    return e;
-}
-
-// Sessions the worker names and the store does not count as held: late ones are to end, others are none of its business.
-static enum err other_orders(struct txn *t, const struct worker *w, struct orders *os)
-{
-    for (size_t i = 0; i < w->n_running; i++) {
-        uint64_t id = w->running[i].session;
-        struct key k = { .n = 0 };
-        struct slice s;
-        enum err e = store_get(t, DB_INDEX, key_u64(key_u64(key_u8(&k, INDEX_SESSION_HELD), w->id), id), &s);
-        if (!e)
-            continue;
-        k.n = 0;
-        if (e == ERR_NOT_FOUND)
-            e = store_get(t, DB_INDEX, key_u64(key_u64(key_u8(&k, INDEX_SESSION_LATE), w->id), id), &s);
-        if (e && e != ERR_NOT_FOUND)
-            return e;
-        if (os->o.n_cancels == os->cap || os->o.n_forget == os->cap)
-            return ERR_OK;
-        if (e)
-            os->o.forget[os->o.n_forget++] = id;
-        else
-            os->o.cancels[os->o.n_cancels++] = id;
-    }
-    return ERR_OK;
-}
-
-static enum err probe_orders(struct fleet *f, struct txn *t, const struct worker *w, struct orders *os)
-{
-    size_t n = 0;
-    os->o.probes_given = true;
-    os->o.probes = arena_alloc(&f->arena, (w->probes + 1) * sizeof *os->o.probes);
-    if (!os->o.probes)
-        return ERR_NO_MEMORY;
-    list_each(at, next, &f->all_desktops) {
-        struct desktop *d = container_of(at, struct desktop, all);
-        Rec__Desktop *r;
-        if (d->prober != w->id || n >= w->probes)
-            continue;
-        Wire__ProbeTarget *p = arena_alloc(&f->arena, sizeof *p);
-        if (!p)
-            return ERR_NO_MEMORY;
-        enum err e = kind_get(t, &f->arena, KIND_DESKTOP, d->workspace, d->id, &r);
-        *p = (Wire__ProbeTarget)WIRE__PROBE_TARGET__INIT;
-        if (!e && r->chat_key.len)
-            e = f->conf.open_key(f->conf.u, r->chat_key.data, r->chat_key.len, &f->arena, &p->chat_key);
-        if (e)
-            return e;
-        p->desktop = r->id;
-        p->workspace = r->workspace;
-        p->driver = r->driver;
-        p->address = r->address;
-        p->name = r->name;
-        p->chat_url = r->chat_url;
-        p->status = r->status;
-        p->agent_ready = r->agent_ready;
-        p->agent = r->agent;
-        p->error = r->error;
-        p->ip_address = r->ip_address;
-        os->o.probes[n++] = p;
-    }
-    os->o.n_probes = n;
-    return ERR_OK;
-}
-
-static enum err make_orders(struct fleet *f, const struct worker *w, struct orders *os)
-{
-    struct txn *t;
-    os->o = (Wire__WorkOrders)WIRE__WORK_ORDERS__INIT;
-    os->cap = 256 + w->n_running;
-    os->o.assignments = arena_alloc(&f->arena, os->cap * sizeof *os->o.assignments);
-    os->o.cancels = arena_alloc(&f->arena, os->cap * sizeof *os->o.cancels);
-    os->o.forget = arena_alloc(&f->arena, os->cap * sizeof *os->o.forget);
-    if (!os->o.assignments || !os->o.cancels || !os->o.forget)
-        return ERR_NO_MEMORY;
-    os->o.drain = w->draining;
-    enum err e = store_begin(f->conf.store, false, &t);
-    if (e)
-        return e;
-    e = held_orders(f, t, w, os);
-    if (!e)
-        e = other_orders(t, w, os);
-    if (!e && w->probes_dirty)
-        e = probe_orders(f, t, w, os);
-    store_abort(t);
-    return e;
 }
 
 static void answer(struct fleet *f, struct worker *w, enum err e, Wire__WorkOrders *o)
@@ -582,13 +264,13 @@ static void tell(struct fleet *f, struct worker *w)
     if (!w->poll || !w->live)
         return;
     arena_reset(&f->arena);
-    enum err e = make_orders(f, w, &os);
+    enum err e = orders_make(f, w, &os);
     if (e) {
         log_error("orders for worker %s cannot be made: %s", w->name, err_text(e));
         answer(f, w, e, NULL);
         return;
     }
-    if (!os.o.n_assignments && !os.o.n_cancels && !os.o.n_forget && !os.o.probes_given)
+    if (!orders_any(&os))
         return;
     if (os.o.probes_given)
         w->probes_dirty = false;
@@ -682,27 +364,9 @@ bool fleet_current(const struct fleet *f, uint64_t worker, uint64_t incarnation)
 
 static void observe(struct fleet *f, const struct worker *w, const Wire__Observation *seen)
 {
-    struct desktop *d = map_get(&f->desktops, seen->desktop);
-    if (!d || d->prober != w->id || d->status == DESKTOP_STOPPED)
-        return;
-    struct own *o = own_new(f, WIRE__ITEM__BODY_OBSERVE);
-    if (!o)
-        return;
-    o->text[0] = strdup(seen->error);
-    o->text[1] = strdup(seen->ip_address);
-    if (!o->text[0] || !o->text[1]) {
-        own_free(o);
-        return; // the worker says it again
-    }
-    o->seen = *seen;
-    o->seen.error = o->text[0];
-    o->seen.ip_address = o->text[1];
-    o->body.observe = (Wire__Observe)WIRE__OBSERVE__INIT;
-    o->body.observe.workspace = d->workspace;
-    o->body.observe.seen = &o->seen;
-    o->item.observe = &o->body.observe;
-    o->p.done = own_done;
-    turn_submit(f->conf.turns, &o->p);
+    const struct desktop *d = map_get(&f->desktops, seen->desktop);
+    if (d && d->prober == w->id && d->status != DESKTOP_STOPPED)
+        own_observe(f, d, seen);
 }
 
 static bool take_running(struct worker *w, const Wire__WorkPoll *m)
@@ -787,7 +451,7 @@ void fleet_live(struct fleet *f, const Wire__Live *live)
     for (size_t i = 0; i < live->n_output; i++) {
         const Wire__LiveOutput *o = live->output[i];
         struct desktop *d = map_get(&f->desktops, o->desktop);
-        if (d && d->workspace == o->workspace && named(w, o->session))
+        if (d && d->workspace == o->workspace && worker_named(w, o->session))
             out.output[out.n_output++] = live->output[i];
     }
     for (size_t i = 0; i < live->n_metrics; i++) {
@@ -830,88 +494,46 @@ bool fleet_worker(const struct fleet *f, uint64_t worker, Wire__Worker *ret)
 // ---------------------------------------------------------------- time
 
 // Refused when the lease was renewed meanwhile, or not applied: tried again in a second.
-static void expire_done(struct proposal *p, enum outcome st, const struct batch *b)
+void fleet_expired(struct fleet *f, uint64_t worker, bool ok)
 {
-    struct own *o = container_of(p, struct own, p);
-    struct worker *w = map_get(&o->f->workers, o->worker);
-    (void)b;
-    if (w && !w->live && (st != OUTCOME_APPLIED || p->cmd.answer.err)) {
-        w->expired = false;
-        w->heard = turn_log_ms(o->f->conf.turns) + 1000 - LEASE_MS;
-    }
-    own_free(o);
-}
-
-static void propose_expire(struct fleet *f, struct worker *w)
-{
-    struct own *o = own_new(f, WIRE__ITEM__BODY_EXPIRE);
-    if (!o)
+    struct worker *w = map_get(&f->workers, worker);
+    if (ok || !w || w->live)
         return;
-    o->body.expire = (Wire__Expire)WIRE__EXPIRE__INIT;
-    o->body.expire.worker = o->worker = w->id;
-    o->body.expire.until_log_ms = w->heard + LEASE_MS;
-    o->item.expire = &o->body.expire;
-    o->p.done = expire_done;
-    w->expired = true;
-    turn_submit(f->conf.turns, &o->p);
+    w->expired = false;
+    w->heard = turn_log_ms(f->conf.turns) + 1000 - LEASE_MS;
 }
 
 // All that were heard since the last renewal, in one command.
-static void propose_renew(struct fleet *f, uint64_t now, bool full_term)
+static void renew(struct fleet *f, uint64_t now)
 {
     size_t n = 0, cap = f->workers.n;
-    struct own *o = own_new(f, WIRE__ITEM__BODY_RENEW);
-    if (!o)
+    arena_reset(&f->arena);
+    Wire__WorkerLease *leases = arena_alloc(&f->arena, (cap + 1) * sizeof *leases);
+    if (!leases)
         return;
-    o->body.renew = (Wire__Renew)WIRE__RENEW__INIT;
-    o->body.renew.full_term = full_term;
-    o->leases = calloc(cap + 1, sizeof *o->leases);
-    o->lease_list = calloc(cap + 1, sizeof *o->lease_list);
-    if (!o->leases || !o->lease_list) {
-        own_free(o);
-        return;
-    }
     list_each(at, next, &f->all_workers) {
         struct worker *w = container_of(at, struct worker, all);
         if (!w->live || w->heard == w->renewed || n == cap || now - w->renewed < RENEW_EVERY_MS)
             continue;
         w->renewed = w->heard;
-        Wire__WorkerLease *l = &o->leases[n];
-        *l = (Wire__WorkerLease)WIRE__WORKER_LEASE__INIT;
-        l->worker = w->id;
-        l->until_log_ms = w->heard + LEASE_MS;
-        l->slots = w->slots;
-        l->draining = w->draining;
-        o->lease_list[n++] = l;
+        leases[n] = (Wire__WorkerLease)WIRE__WORKER_LEASE__INIT;
+        leases[n].worker = w->id;
+        leases[n].until_log_ms = w->heard + LEASE_MS;
+        leases[n].slots = w->slots;
+        leases[n++].draining = w->draining;
     }
-    o->body.renew.leases = o->lease_list;
-    o->body.renew.n_leases = n;
-    o->item.renew = &o->body.renew;
-    o->p.done = own_done;
-    if (n || full_term)
-        turn_submit(f->conf.turns, &o->p);
-    else
-        own_free(o);
+    if (n)
+        own_renew(f, leases, n, false);
 }
 
-static void lonely(struct fleet *f, struct desktop *d)
+static void lonely(struct fleet *f, const struct desktop *d)
 {
-    struct own *o = own_new(f, WIRE__ITEM__BODY_OBSERVE);
-    if (!o || !(o->text[0] = strdup("No worker reaches it")) || !(o->text[1] = strdup(d->ip))) {
-        if (o)
-            own_free(o);
-        return;
-    }
-    o->seen = (Wire__Observation)WIRE__OBSERVATION__INIT;
-    o->seen.desktop = d->id;
-    o->seen.error = o->text[0];
-    o->seen.ip_address = o->text[1];
-    o->body.observe = (Wire__Observe)WIRE__OBSERVE__INIT;
-    o->body.observe.workspace = d->workspace;
-    o->body.observe.seen = &o->seen;
-    o->item.observe = &o->body.observe;
-    o->p.done = own_done;
-    turn_submit(f->conf.turns, &o->p);
+    static char error[] = "No worker reaches it";
+    Wire__Observation seen = WIRE__OBSERVATION__INIT;
+    seen.desktop = d->id;
+    seen.error = error;
+    seen.ip_address = d->ip;
+    own_observe(f, d, &seen);
 }
 
 void fleet_tick(struct fleet *f)
@@ -923,10 +545,10 @@ void fleet_tick(struct fleet *f)
             answer_empty(f, w);
         if (w->expired || now < w->heard + LEASE_MS)
             continue;
-        propose_expire(f, w);
+        own_expire(f, w);
         worker_down(f, w);
     }
-    propose_renew(f, now, false);
+    renew(f, now);
     list_each(at, after, &f->all_desktops) {
         struct desktop *d = container_of(at, struct desktop, all);
         if (d->stale) {
@@ -1031,6 +653,6 @@ enum err fleet_load(struct fleet *f)
     if (!e)
         e = load_desktops(f, t);
     store_abort(t);
-    propose_renew(f, turn_log_ms(f->conf.turns), true);
+    own_renew(f, NULL, 0, true);
     return e;
 }

@@ -3,7 +3,7 @@
 //   -> conn_answered -> when all of it is with the kernel: the next request, or our FIN, their FIN, uv_close -> closed_cb.
 // Off it:
 //   a head or body that is wrong or too slow: fail() answers and closes.
-//   the client goes away, or does not take what waits for it: lost() tells the handler, closes.
+//   the client goes away, or does not take what waits for it: conn_lost() tells the handler, closes.
 // go() steps through the states for as long as there is something to do with the octets at hand. What is read before it is wanted
 // (pipelining) waits in `in` while reading pauses. Handlers may answer inside go() or later; either way the next request is never
 // begun on their stack: conn_wake() has the loop call conn_ready().
@@ -16,33 +16,19 @@
 #include <string.h>
 #include <sys/socket.h>
 #include "access.h"
-#include "log.h"
+#include "out.h"
 
 enum {
     HEAD_MS = 10000,      // from the connection's start, or the first octet of a later head
     IDLE_MS = 60000,      // between requests
     BODY_GRACE_MS = 10000, BODY_RATE = 1024, BODY_LOOK_MS = 1000, // octets a second on average, after the grace
-    STALL_MS = 30000,     // without progress while octets wait
     LINGER_MS = 2000,
-    PIECE_MAX = 1024,     // of a stream's octets that we queue to be told when the socket takes more
-    TLS_PIECE = 16 * 1024, // one record
-    IOV_MAX_OURS = 256,
     IN_MAX = 2 * SERVER_READ_MAX,
     OUT_MAX = 64 * 1024 * 1024,
     BODY_KEEP = 16 * 1024, // a body's memory that is kept for the next request
 };
 
 _Static_assert(sizeof(struct conn) <= 900, "an idle connection must stay below 1 KiB with its malloc header");
-_Static_assert(sizeof(uv_buf_t) == sizeof(struct iovec), "libuv gives uv_buf_t to writev");
-
-struct flight {
-    uv_write_t req;
-    struct conn *c;
-    uint8_t *data;
-};
-
-static void lost(struct conn *c);
-static void resume(struct conn *c);
 
 // ---- the request's state
 static struct incoming *incoming_new(struct server *s)
@@ -109,7 +95,7 @@ void conn_drop_request(struct conn *c)
     account(c);
 }
 
-// ---- writing
+// ---- going on outside of the caller's stack
 void conn_wake(struct conn *c)
 {
     struct server *s = c->server;
@@ -120,207 +106,10 @@ void conn_wake(struct conn *c)
     server_wake(s);
 }
 
-static void broke(struct conn *c)
+void conn_broke(struct conn *c)
 {
     c->broken = true;
     conn_wake(c);
-}
-
-size_t conn_waiting(const struct conn *c)
-{
-    return uv_stream_get_write_queue_size((const uv_stream_t *)&c->tcp) + c->out.len;
-}
-
-static void arm_stall(struct conn *c)
-{
-    c->seen_n = c->queued_n - conn_waiting(c);
-    server_arm(c->server, &c->timer, STALL_MS);
-}
-
-static void launch(struct conn *c);
-
-// All that waited is with the kernel.
-static void flushed(struct conn *c)
-{
-    if (c->state == CONN_FLUSH) {
-        resume(c);
-    } else if (c->state == CONN_STREAM) {
-        server_disarm(c->server, &c->timer);
-        if (!c->bodyless)
-            c->stream->writable(c->stream);
-    }
-}
-
-static void written_cb(uv_write_t *req, int status)
-{
-    struct flight *f = container_of(req, struct flight, req);
-    struct conn *c = f->c;
-
-    free(f->data);
-    free(f);
-    c->flight = NULL;
-    if (c->state == CONN_CLOSED)
-        return;
-    if (status < 0)
-        lost(c);
-    else if (c->out.len)
-        launch(c);
-    else
-        flushed(c);
-}
-
-static void launch(struct conn *c)
-{
-    struct flight *f = malloc(sizeof *f);
-    uv_buf_t b;
-    size_t n;
-
-    if (!f) {
-        broke(c);
-        return;
-    }
-    f->c = c;
-    f->data = buf_take(&c->out, &n);
-    b = (uv_buf_t){ .base = (char *)f->data, .len = n };
-    if (uv_write(&f->req, (uv_stream_t *)&c->tcp, &b, 1, written_cb) != 0) {
-        free(f->data);
-        free(f);
-        broke(c);
-        return;
-    }
-    c->flight = f;
-    if (c->state == CONN_STREAM && !c->timer.due)
-        arm_stall(c);
-}
-
-// What the socket takes now; nothing is queued.
-static size_t try_raw(struct conn *c, const struct iovec *v, unsigned n)
-{
-    uv_buf_t bufs[IOV_MAX_OURS];
-    int r;
-
-    if (c->broken || c->flight || c->out.len)
-        return 0;
-    if (n > IOV_MAX_OURS)
-        n = IOV_MAX_OURS;
-    memcpy(bufs, v, n * sizeof *v);
-    r = uv_try_write((uv_stream_t *)&c->tcp, bufs, n);
-    if (r < 0 && r != UV_EAGAIN)
-        broke(c);
-    return r > 0 ? (size_t)r : 0;
-}
-
-static size_t total(const struct iovec *v, unsigned n)
-{
-    size_t sum = 0;
-
-    while (n-- > 0)
-        sum += v[n].iov_len;
-    return sum;
-}
-
-// Appends to the queue what lies behind the first `skip` octets, at most `max` of it.
-static size_t queue(struct conn *c, const struct iovec *v, unsigned n, size_t skip, size_t max)
-{
-    size_t queued = 0;
-
-    for (unsigned i = 0; i < n && queued < max; i++) {
-        if (skip >= v[i].iov_len) {
-            skip -= v[i].iov_len;
-            continue;
-        }
-        size_t take = v[i].iov_len - skip < max - queued ? v[i].iov_len - skip : max - queued;
-        buf_put(&c->out, (const uint8_t *)v[i].iov_base + skip, take);
-        queued += take;
-        skip = 0;
-    }
-    if (c->out.err)
-        broke(c);
-    else if (c->out.len && !c->flight)
-        launch(c);
-    return queued;
-}
-
-static void put_raw(struct conn *c, const struct iovec *v, unsigned n)
-{
-    size_t all = total(v, n), done;
-
-    if (c->broken || c->state == CONN_CLOSED)
-        return;
-    c->queued_n += all;
-    done = try_raw(c, v, n);
-    if (done < all && !c->broken)
-        queue(c, v, n, done, SIZE_MAX);
-}
-
-// What OpenSSL has for the socket. The server's read buffer is free: what was read has been fed.
-static void put_tls(struct conn *c)
-{
-    struct iovec v = { .iov_base = c->server->read };
-
-    while ((v.iov_len = tls_pull(c->tls, c->server->read, SERVER_READ_MAX)) > 0)
-        put_raw(c, &v, 1);
-}
-
-static void encrypt(struct conn *c, const uint8_t *p, size_t n)
-{
-    if (tls_write(c->tls, p, n) != ERR_OK)
-        broke(c);
-    put_tls(c);
-}
-
-void conn_put(struct conn *c, struct iovec *v, unsigned n)
-{
-    if (!c->tls) {
-        put_raw(c, v, n);
-        return;
-    }
-    if (n == 2 && v[0].iov_len + v[1].iov_len <= TLS_PIECE && v[0].iov_base == c->server->head.data) {
-        // A small answer in one record: the body goes behind the head, which is in the server's own buffer.
-        buf_put(&c->server->head, v[1].iov_base, v[1].iov_len);
-        if (!c->server->head.err) {
-            encrypt(c, c->server->head.data, c->server->head.len);
-            return;
-        }
-    }
-    for (unsigned i = 0; i < n; i++)
-        for (size_t at = 0; at < v[i].iov_len && !c->broken; at += TLS_PIECE)
-            encrypt(c, (const uint8_t *)v[i].iov_base + at, v[i].iov_len - at < TLS_PIECE ? v[i].iov_len - at : TLS_PIECE);
-}
-
-static size_t try_put_tls(struct conn *c, const struct iovec *v, unsigned n)
-{
-    size_t taken = 0;
-
-    for (unsigned i = 0; i < n; i++)
-        for (size_t at = 0; at < v[i].iov_len;) {
-            size_t piece = v[i].iov_len - at < TLS_PIECE ? v[i].iov_len - at : TLS_PIECE;
-            if (c->broken || conn_waiting(c))
-                return taken;
-            encrypt(c, (const uint8_t *)v[i].iov_base + at, piece);
-            at += piece;
-            taken += piece;
-        }
-    return taken;
-}
-
-size_t conn_try_put(struct conn *c, const struct iovec *v, unsigned n)
-{
-    size_t all = total(v, n), done;
-
-    if (c->broken || c->state == CONN_CLOSED || conn_waiting(c))
-        return 0; // writable() or closed() is due already
-    if (c->tls)
-        return try_put_tls(c, v, n);
-    done = try_raw(c, v, n);
-    c->queued_n += done;
-    if (done < all && !c->broken) {
-        // The next few octets are queued by libuv, which tells when they are gone; they count as taken.
-        size_t more = all - done < PIECE_MAX ? all - done : PIECE_MAX;
-        c->queued_n += more;
-        done += queue(c, v, n, done, more);
-    }
-    return done;
 }
 
 // ---- the end of it
@@ -401,7 +190,7 @@ static void tell_gone(struct conn *c)
         gone(&c->x);
 }
 
-static void lost(struct conn *c)
+void conn_lost(struct conn *c)
 {
     bool asked = c->state == CONN_ASKED || c->state == CONN_BODY || c->state == CONN_ANSWER || c->state == CONN_STREAM;
 
@@ -463,13 +252,13 @@ void conn_answered(struct conn *c)
     c->state = CONN_FLUSH;
     if (c->close_after && c->tls && !c->broken) {
         tls_bye(c->tls);
-        put_tls(c);
+        out_tls(c);
     }
     server_disarm(c->server, &c->timer);
     if (c->broken)
         return; // conn_ready() is due
-    if (conn_waiting(c)) {
-        arm_stall(c);
+    if (out_waiting(c)) {
+        out_arm_stall(c);
         return;
     }
     if (!c->going)
@@ -565,7 +354,7 @@ static bool step_head(struct conn *c)
     if (!c->rq) {
         c->rq = incoming_new(c->server);
         if (!c->rq)
-            return lost(c), false;
+            return conn_lost(c), false;
         if (c->used) // the first head has its time from the connection's start
             server_arm(c->server, &c->timer, HEAD_MS);
         c->asked_ms = server_now(c->server);
@@ -605,7 +394,7 @@ static bool step_asked(struct conn *c)
     server_arm(c->server, &c->timer, BODY_GRACE_MS);
     if (rq->in.expect && c->cur_n == 0) {
         static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
-        conn_put(c, &(struct iovec){ .iov_base = (void *)(uintptr_t)go_on, .iov_len = sizeof go_on - 1 }, 1);
+        out_put(c, &(struct iovec){ .iov_base = (void *)(uintptr_t)go_on, .iov_len = sizeof go_on - 1 }, 1);
     }
     return true;
 }
@@ -638,7 +427,7 @@ static bool step(struct conn *c)
     case CONN_BODY:
         return step_body(c);
     case CONN_FLUSH:
-        if (conn_waiting(c))
+        if (out_waiting(c))
             return false;
         next(c);
         return true;
@@ -668,7 +457,7 @@ static void go(struct conn *c, const uint8_t *p, size_t n, bool own)
     if (!own && left) {
         buf_put(&c->in, c->cur, left);
         if (c->in.err) {
-            broke(c);
+            conn_broke(c);
             return;
         }
     } else if (own && left == 0) {
@@ -688,13 +477,13 @@ static void pump(struct conn *c)
 
     while (e == ERR_OK && c->in.len == 0 && c->state != CONN_CLOSED && c->state != CONN_LINGER && !c->broken) {
         e = tls_read(c->tls, c->server->plain, SERVER_READ_MAX, &n);
-        put_tls(c);
+        out_tls(c);
         if (e == ERR_OK)
             go(c, c->server->plain, n, false);
         else if (e == ERR_CLOSED)
             ended(c);
         else if (e != ERR_AGAIN)
-            lost(c);
+            conn_lost(c);
     }
 }
 
@@ -717,7 +506,7 @@ static void ended(struct conn *c)
         return;
     case CONN_BODY:
     case CONN_STREAM: // whoever closes, reads no more of it
-        lost(c);
+        conn_lost(c);
         return;
     case CONN_LINGER:
         conn_close(c);
@@ -736,14 +525,14 @@ static void read_cb(uv_stream_t *h, ssize_t n, const uv_buf_t *b)
     if (n < 0) {
         c->reading = false;
         uv_read_stop(h);
-        n == UV_EOF ? ended(c) : lost(c);
+        n == UV_EOF ? ended(c) : conn_lost(c);
     } else if (c->state == CONN_LINGER) {
         return;
     } else if (c->tls) {
-        tls_feed(c->tls, b->base, (size_t)n) == ERR_OK ? pump(c) : lost(c);
+        tls_feed(c->tls, b->base, (size_t)n) == ERR_OK ? pump(c) : conn_lost(c);
     } else if (c->in.len) {
         buf_put(&c->in, b->base, (size_t)n);
-        c->in.err ? lost(c) : resume(c);
+        c->in.err ? conn_lost(c) : conn_resume(c);
     } else {
         go(c, (const uint8_t *)b->base, (size_t)n, false);
     }
@@ -760,13 +549,13 @@ static void settle(struct conn *c)
     if (!want)
         uv_read_stop((uv_stream_t *)&c->tcp);
     else if (uv_read_start((uv_stream_t *)&c->tcp, alloc_cb, read_cb) != 0) {
-        lost(c);
+        conn_lost(c);
         return;
     }
     c->reading = want;
 }
 
-static void resume(struct conn *c)
+void conn_resume(struct conn *c)
 {
     go(c, c->in.data, c->in.len, true);
     if (c->tls && c->state != CONN_CLOSED)
@@ -781,14 +570,14 @@ void conn_ready(struct conn *c)
     if (c->state == CONN_CLOSED)
         return;
     if (c->broken) {
-        lost(c);
+        conn_lost(c);
         return;
     }
     if (c->state == CONN_STREAM && c->bodyless) { // HEAD: the head was the answer
         tell_gone(c);
         conn_answered(c);
     }
-    resume(c);
+    conn_resume(c);
 }
 
 void conn_close_idle(struct conn *c)
@@ -800,13 +589,13 @@ void conn_close_idle(struct conn *c)
 // ---- time-outs
 static void cut_off(struct conn *c)
 {
-    uint64_t gone = c->queued_n - conn_waiting(c);
+    uint64_t gone = c->queued_n - out_waiting(c);
 
     if (gone != c->seen_n) {
-        arm_stall(c);
+        out_arm_stall(c);
         return;
     }
-    lost(c);
+    conn_lost(c);
 }
 
 static void fire_cb(struct wheel_timer *t)

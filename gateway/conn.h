@@ -64,12 +64,10 @@ void conn_ready(struct conn *c);
 // One of server->spare, taken out of it.
 void conn_free_spare(struct list *n);
 
-// ---- for exchange.c
-// Gives plain octets to the socket, or to the queue behind it. Errors show later (`broken`).
-void conn_put(struct conn *c, struct iovec *v, unsigned n);
-// As much as the socket takes now; see exchange_writev.
-size_t conn_try_put(struct conn *c, const struct iovec *v, unsigned n);
-size_t conn_waiting(const struct conn *c);   // octets not yet with the kernel
+// ---- for out.c and exchange.c
+void conn_lost(struct conn *c);              // the client is gone: tells the handler, closes
+void conn_resume(struct conn *c);            // from a callback of the loop: what waits can go on
+void conn_broke(struct conn *c);             // as conn_lost(), but from the loop
 void conn_wake(struct conn *c);              // conn_ready() will be called, from the loop
 void conn_drop_request(struct conn *c);      // rq goes back to the spare ones
 void conn_keep_target(struct conn *c);       // for the access log, before conn_drop_request

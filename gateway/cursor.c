@@ -94,6 +94,7 @@ static void plan_rows(const struct cursor *c, struct tail *t, bool finish, struc
                 p->end = CURSOR_MORE;
                 return;
             }
+            p->rows = true;
             skip = 0;
         }
         at = b->next;
@@ -116,7 +117,7 @@ void cursor_plan(const struct cursor *c, struct tail *t, const struct block *liv
 {
     p->n = 0;
     p->octets = 0;
-    p->live = false;
+    p->rows = p->live = false;
     p->to = c->number;
     p->end = CURSOR_MORE;
     if (c->rest)
@@ -201,8 +202,10 @@ enum err cursor_wrote(struct cursor *c, struct tail *t, const struct block *live
         c->rest = NULL;
     }
     if (all) {
-        c->number = p->to;
-        c->sent = 0;
+        if (!c->sent || p->rows) { // else the block of the frame it is inside of is missing: it stays inside
+            c->number = p->to;
+            c->sent = 0;
+        }
         return ERR_OK;
     }
     w = advance(c, t, p, w);

@@ -37,6 +37,7 @@ struct cursor_plan {
     size_t octets;
     uint64_t to;              // where the cursor stands once all of it is written
     enum cursor_end end;
+    bool rows;                // of rows there is at least one piece in it: the frame begun before, if there was one
     bool live;                // frames of the live block are in it
 };
 

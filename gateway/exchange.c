@@ -5,6 +5,7 @@
 #include <string.h>
 #include "conn.h"
 #include "http_out.h"
+#include "out.h"
 
 static struct conn *of(struct exchange *x)
 {
@@ -77,7 +78,7 @@ void exchange_reply(struct exchange *x, unsigned status, const char *content_typ
     v[0] = head(c, status, content_type, true, n);
     v[1] = (struct iovec){ .iov_base = (void *)(uintptr_t)body, .iov_len = n };
     c->answered_n = c->bodyless || status == 204 || status == 304 ? 0 : n;
-    conn_put(c, v, c->answered_n ? 2 : 1);
+    out_put(c, v, c->answered_n ? 2 : 1);
     conn_answered(c);
 }
 
@@ -120,7 +121,7 @@ void exchange_begin(struct exchange *x, unsigned status, const char *content_typ
     if (c->server->conf.access_log)
         conn_keep_target(c);
     conn_drop_request(c);
-    conn_put(c, &v, 1);
+    out_put(c, &v, 1);
     if (c->bodyless)
         conn_wake(c);
 }
@@ -138,14 +139,14 @@ size_t exchange_send(struct exchange *x, const void *data, size_t n)
 
     assert(c->state == CONN_STREAM);
     if (n == 0 || c->bodyless)
-        return conn_waiting(c);
+        return out_waiting(c);
     c->answered_n += n;
     v[0].iov_len = (size_t)snprintf(size, sizeof size, "%zx\r\n", n);
     if (chunked(c))
-        conn_put(c, v, 3);
+        out_put(c, v, 3);
     else
-        conn_put(c, v + 1, 1);
-    return conn_waiting(c);
+        out_put(c, v + 1, 1);
+    return out_waiting(c);
 }
 
 size_t exchange_writev(struct exchange *x, const struct iovec *v, unsigned n)
@@ -159,7 +160,7 @@ size_t exchange_writev(struct exchange *x, const struct iovec *v, unsigned n)
             taken += v[i].iov_len;
         return taken;
     }
-    taken = conn_try_put(c, v, n);
+    taken = out_try_put(c, v, n);
     c->answered_n += taken;
     return taken;
 }
@@ -170,7 +171,7 @@ void exchange_end(struct exchange *x)
 
     assert(c->state == CONN_STREAM);
     if (chunked(c) && !c->bodyless)
-        conn_put(c, &(struct iovec){ .iov_base = (void *)(uintptr_t)"0\r\n\r\n", .iov_len = 5 }, 1);
+        out_put(c, &(struct iovec){ .iov_base = (void *)(uintptr_t)"0\r\n\r\n", .iov_len = 5 }, 1);
     conn_answered(c);
 }
 

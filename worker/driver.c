@@ -13,7 +13,7 @@ struct env {
     bool full;
 };
 
-static void add(struct env *e, const char *fmt, ...)
+__attribute__((format(printf, 2, 3))) static void add(struct env *e, const char *fmt, ...)
 {
     va_list ap;
     char *at = e->c->text + e->used;

@@ -1,4 +1,4 @@
-// links: worker common protobuf-c jansson
+// links: worker common protobuf-c jansson sodium
 // What a chat endpoint answers: fed whole and octet by octet it must mean the same; whatever it is, the reason given is clean
 // text. The first octet chooses: an answer, or the body of an error.
 #include <stdbool.h>

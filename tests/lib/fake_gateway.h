@@ -423,5 +423,4 @@ static void fake_run_ms(unsigned ms)
         uv_run(&fake_loop, UV_RUN_NOWAIT);
         uv_sleep(1);
     }
-    fake_settle();
 }

@@ -129,7 +129,7 @@ def test_endpoint_that_refuses_the_key(shared, mock_llm):
     d = agent(shared, 'refused', mock_llm)
     t = shared.task('error-401', type='prompt', desktopId=d, run=True)
     f = shared.wait_task(t['id'], 'failed')
-    assert f['error']['code'] == 'agent_error' and '401' in f['error']['message']
+    assert f['error']['code'] == 'agent_error' and 'Incorrect API key' in f['error']['message']
 
 
 @pytest.mark.parametrize('how', ['401', '429', '500', '404', 'html', 'empty', 'malformed', 'disconnect', 'error'])

@@ -40,6 +40,7 @@ def test_ready_watchdog_and_stopping(fresh):
         assert 'STOPPING=1' in n.lines()
         i.extra_env.clear()
         p.start()
+        i.wait_ready()
 
 
 def test_watchdog_is_fed_while_the_broker_is_away(fresh):
@@ -55,6 +56,7 @@ def test_watchdog_is_fed_while_the_broker_is_away(fresh):
     n.seen.clear()
     n.wait('WATCHDOG=1', times=3)
     i.broker.start()
+    i.wait_ready()
 
 
 def test_listener_is_handed_over_and_survives_restarts(fresh):
@@ -67,7 +69,7 @@ def test_listener_is_handed_over_and_survives_restarts(fresh):
     fd = sock.fileno()
     os.set_inheritable(fd, True)
     sh = 'exec 3<&%d; [ %d = 3 ] || exec %d<&-; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"' % (fd, fd, fd)
-    argv = ['sh', '-c', sh, 'sh', os.path.join(BUILD, 'bin', 'mc-gateway'), '--http', '127.0.0.1:1']
+    argv = ['bash', '-c', sh, 'bash', os.path.join(BUILD, 'bin', 'mc-gateway'), '--http', '127.0.0.1:1']
     old = harness.popen
     harness.popen = lambda *a, **kw: old(*a, pass_fds=(fd,), **kw)
     try:

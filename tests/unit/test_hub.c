@@ -107,14 +107,14 @@ static void events(const struct fake_exchange *f, struct buf *out, uint64_t *las
             p = q + n + 2;
         }
     }
-    const char *text = buf_cstr(&plain), *event = text, *stop;
-    while ((stop = strstr(event, "\n\n"))) {
-        const char *id = strncmp(event, "id: ", 4) == 0 ? event + 4 : strstr(event, "\nid: ");
-        if (id && id < stop && last_id)
-            *last_id = strtoull(*id == '\n' ? id + 5 : id, NULL, 10);
-        const char *data = strstr(event, "data: ");
-        if (data && data < stop)
-            buf_put(out, event, (size_t)(stop + 2 - event));
+    const char *event = buf_cstr(&plain), *limit = event + plain.len, *stop;
+    while ((stop = memmem(event, (size_t)(limit - event), "\n\n", 2))) {
+        size_t n = (size_t)(stop - event);
+        const char *id = strncmp(event, "id: ", 4) == 0 ? event - 1 : memmem(event, n, "\nid: ", 5);
+        if (id && last_id)
+            *last_id = strtoull(id + 5, NULL, 10);
+        if (memmem(event, n, "data: ", 6))
+            buf_put(out, event, n + 2);
         event = stop + 2;
     }
     buf_fini(&plain);
@@ -395,14 +395,19 @@ static void cut_at_every_octet(void **u)
     buf_fini(&got);
 }
 
+static const char *wide_title(void) // six octets of JSON a character
+{
+    static char title[1001];
+    memset(title, '<', 1000);
+    return title;
+}
+
 // More than the cache holds: blocks give way and are fetched again, also in the middle of a frame.
 static void far_behind(void **u)
 {
-    static char title[1001];
     (void)u;
-    memset(title, '<', 1000);
     for (unsigned i = 0; i < 4000; i++)
-        commit(ROW_TASK_CREATED, 1, 1, 1, title);
+        commit(ROW_TASK_CREATED, 1, 1, 1, wide_title());
     publish(fake_log.newest + 1, true);
     fake_settle();
     struct fake_exchange *a = open_with(VIEW_ACTIVITY, "1:1", NULL, "0", 5000, false), *b = open_view(VIEW_ACTIVITY, NULL, "10");
@@ -500,11 +505,19 @@ static void resync_said(void **u)
 static void pruned_on_the_way(void **u)
 {
     (void)u;
-    commit_mixed(3000);
+    for (unsigned i = 0; i < 3000; i++) // more than the cache holds
+        commit(ROW_TASK_CREATED, 1, 1, 1, wide_title());
     publish(fake_log.newest + 1, true);
     fake_settle();
-    struct fake_exchange *f = open_with(VIEW_FEED, "1:1", NULL, "1", 2000, false);
+    struct fake_exchange *f = open_with(VIEW_FEED, "1:1", NULL, "1", 400, false);
     fake_settle();
+    while (f->out.len < 300000) { // into the second block, and then to the end of a frame
+        fake_room(f, 1000);
+        fake_settle();
+    }
+    struct fake_exchange *other = open_with(VIEW_FEED, "1:1", NULL, "1", SIZE_MAX / 2, false); // so that its block gives way
+    fake_settle();
+    fake_exchange_free(other);
     for (size_t i = 0; i < 2000; i++)
         free(fake_log.rows[i].packed);
     memmove(fake_log.rows, fake_log.rows + 2000, (fake_log.n - 2000) * sizeof *fake_log.rows);
@@ -512,8 +525,11 @@ static void pruned_on_the_way(void **u)
     fake_log.oldest = 2001;
     fake_room(f, SIZE_MAX / 2);
     fake_settle();
-    assert_true(holds(f, "{\"type\":\"stream.resync\",\"payload\":{\"oldest\":2001}}"));
-    assert_true(holds(f, "\"evt_3020\"") || holds(f, "\"evt_3019\""));
+    assert_true(f->aborted);    // in the middle of a frame that is no longer kept: it comes back by id
+    fake_exchange_free(f);
+    f = open_with(VIEW_FEED, "1:1", "types=session.started", "2000", SIZE_MAX / 2, false);
+    fake_settle();
+    assert_false(holds(f, "stream.resync"));
     fake_exchange_free(f);
 }
 

@@ -1,0 +1,55 @@
+// The fleet's state, shared by its parts: fleet.c keeps it, orders.c reads it, own.c makes the proposals. Nobody else includes this.
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "arena.h"
+#include "crypto.h"
+#include "fleet.h"
+#include "list.h"
+#include "map.h"
+
+struct desktop {
+    uint64_t id, workspace;
+    uint32_t status, max_tasks;
+    uint64_t held, waiting;       // as committed
+    unsigned in_flight;           // assignments proposed and not decided
+    uint64_t prober;              // worker; 0: none
+    uint64_t lonely_since;        // log time since when nobody probes it
+    uint64_t agent;
+    bool agent_ready;
+    bool stale;                   // an assignment was refused: look again
+    char *error, *ip, *name;
+    struct fleet_desktop live;
+    struct list all, ready;
+};
+
+struct worker {
+    uint64_t id, incarnation;
+    char name[PEER_NAME_MAX + 1];
+    bool live;                    // greeted, and the lease has not run out
+    bool expired;                 // its end is committed, or on its way
+    uint64_t heard, renewed;      // log times
+    uint64_t seen_ms;
+    uint32_t slots, free, probes;
+    bool draining;
+    unsigned in_flight;
+    uint64_t hold_until;          // log time
+    void *poll;                   // NULL: none held
+    Wire__Holding *running;       // what the poll named
+    size_t n_running;
+    bool probes_dirty, dirty;
+    uint8_t token[16];
+    struct list all;
+};
+
+struct fleet {
+    struct fleet_conf conf;
+    struct map desktops, workers; // by id
+    struct list all_desktops, all_workers, ready;
+    struct arena arena;           // of one call
+    unsigned live;
+};
+
+// The worker's last poll named this session.
+bool worker_named(const struct worker *w, uint64_t session);
