@@ -298,7 +298,7 @@ static void found_cb(struct cred_call *c, enum err e, const struct actor *actor)
     } else if (e == ERR_UNAUTHORIZED) {
         if (within_limits(r, 1))
             request_fail(r, ERR_UNAUTHORIZED, NULL, NULL);
-    } else {
+    } else if (within_limits(r, 0)) {
         request_fail(r, e, NULL, NULL);
     }
 }

@@ -185,7 +185,7 @@ class Prog:
         self.p = None
         self.expect = None      # exit statuses that are right for the end that was asked for
         self.faults = []
-        self.starts = 0
+        self.starts, self.began = 0, 0.0
 
     @property
     def pid(self):
@@ -202,6 +202,7 @@ class Prog:
         argv = self.argv() if callable(self.argv) else self.argv
         self.expect = None
         self.starts += 1
+        self.began = time.monotonic()
         with open(self.log, 'ab') as log:
             self.p = popen(argv, env=env, cwd=self.install.dir, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                            start_new_session=True)
@@ -225,7 +226,8 @@ class Prog:
     def term(self, wait=True, seconds=20):
         if not self.alive:
             return self.note_end()
-        self.expect = (0,)
+        # A signal that comes before a program has got to its handlers ends it as signals do.
+        self.expect = (0, -signal.SIGTERM) if time.monotonic() - self.began < STRETCH else (0,)
         self.signal(signal.SIGTERM)
         return self.wait(seconds) if wait else None
 

@@ -217,11 +217,10 @@ def test_worker_lost_after_its_lease_and_the_rest_goes_to_others(fresh):
     plain = i.task('sleep 1000', run=True)
     wait_until('they run', lambda: len(i.marks()) == 1 and i.sessions(plain['id']))
     i.workers[0].kill9()
-    queued = i.task('true', run=True)
-    assert i.get_task(queued['id'])['status'] == 'running'
-    wait_until('it says what it waits for', lambda: i.get_task(queued['id'])['waitingFor'] == 'worker' or i.get_task(queued['id'])['status'] == 'running')
     f = i.wait_task(plain['id'], 'failed', seconds=40)
     assert f['error']['code'] == 'worker_lost'
+    queued = i.task('true', run=True)
+    assert (queued['status'], queued['waitingFor'], queued['sessionId']) == ('running', 'worker', None)
     i.workers[0].start()
     d = i.wait_task(t['id'], 'done', seconds=20)      # it had a retry left: the second attempt first ends what the first left running
     assert d['attempt'] == 2
@@ -264,6 +263,7 @@ def test_worker_drain_lets_commands_end(fresh):
     prog = next(w for w in i.workers if w.name == names[s['workerId']]['name']) if names[s['workerId']]['name'] in [w.name for w in i.workers] \
         else i.workers[n - 1]
     prog.term(wait=False)
+    wait_until('the broker knows', lambda: any(w['id'] == s['workerId'] and w['draining'] for w in i.api('GET', '/api/workers').ok()))
     after = [i.task(i.mark('after-%d' % k), run=True) for k in range(4)]
     for a in after:
         i.wait_task(a['id'], 'done')                 # by the other worker
@@ -388,7 +388,7 @@ def test_disk_full_refuses_writes_and_recovers(fresh):
     i = fresh(gateways=1, workers=1)
     for p in i.gateways + i.workers + [i.broker]:
         p.term()
-    r = subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', i.data], capture_output=True)
+    r = subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=200m', 'tmpfs', i.data], capture_output=True)
     if r.returncode != 0:
         for p in [i.broker] + i.gateways + i.workers:
             p.start()
@@ -408,7 +408,7 @@ def test_disk_full_refuses_writes_and_recovers(fresh):
             except OSError:
                 pass
         a = None
-        for _ in range(400):
+        for _ in range(4000):
             a = i.api('POST', TASKS, {'type': 'command', 'content': '# ' + 'x' * 20000, 'desktopId': i.desktop})
             if a.status != 201:
                 break

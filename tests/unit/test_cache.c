@@ -1,4 +1,4 @@
-// links: gateway common sodium
+// links: gateway common protobuf-c sodium
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>

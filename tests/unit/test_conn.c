@@ -15,6 +15,9 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
 #include "clock.h"
 #include "conn.h"
 #include "crypto.h"
@@ -232,6 +235,7 @@ static void hang_up(struct client *c)
 static void begin(unsigned max_connections)
 {
     char at[64], why[160] = "";
+    int fd, sndbuf = 32768; // inherited by the connections: writes are short soon
 
     memset(&saw, 0, sizeof saw);
     memset(&gw, 0, sizeof gw);
@@ -241,6 +245,8 @@ static void begin(unsigned max_connections)
     assert_int_equal(server_new(&(struct server_conf){ .gw = &gw, .handlers = &handlers, .trust = &trust,
                                                        .max_connections = max_connections }, &server), ERR_OK);
     assert_int_equal(server_listen(server, "127.0.0.1:0", at, &port, why), ERR_OK);
+    assert_int_equal(uv_fileno((uv_handle_t *)&server->listeners[0], &fd), 0);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &sndbuf, sizeof sndbuf), 0);
 }
 
 static void close_cb(uv_handle_t *h, void *u)
@@ -848,6 +854,184 @@ static void test_forwarded(void **state)
     }
 }
 
+// ---- TLS: a client by OpenSSL, a certificate of the moment
+static char tls_dir[] = "/tmp/mc-conn-XXXXXX";
+
+static void write_pem(const char *name, EVP_PKEY *key, X509 *cert, char path[64])
+{
+    FILE *f;
+
+    snprintf(path, 64, "%s/%s", tls_dir, name);
+    f = fopen(path, "w");
+    assert_non_null(f);
+    assert_int_equal(cert ? PEM_write_X509(f, cert) : PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL), 1);
+    assert_int_equal(fclose(f), 0);
+}
+
+static struct tls *make_tls(void)
+{
+    char cert_path[64], key_path[64], why[256] = "";
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    X509 *cert = X509_new();
+    struct tls *tls = NULL;
+
+    assert_non_null(mkdtemp(tls_dir));
+    assert_true(key && cert);
+    assert_int_equal(X509_set_version(cert, 2), 1);
+    assert_non_null(X509_gmtime_adj(X509_getm_notBefore(cert), -60));
+    assert_non_null(X509_gmtime_adj(X509_getm_notAfter(cert), 3600));
+    assert_int_equal(X509_set_pubkey(cert, key), 1);
+    assert_true(X509_sign(cert, key, EVP_sha256()) > 0);
+    write_pem("cert", NULL, cert, cert_path);
+    write_pem("key", key, NULL, key_path);
+    assert_int_equal(tls_new(key_path, key_path, &tls, why), ERR_BAD_REQUEST);
+    assert_non_null(strstr(why, "certificate"));
+    assert_int_equal(tls_new(cert_path, cert_path, &tls, why), ERR_BAD_REQUEST);
+    assert_non_null(strstr(why, "key"));
+    assert_int_equal(tls_new(cert_path, key_path, &tls, why), ERR_OK);
+    unlink(cert_path);
+    unlink(key_path);
+    rmdir(tls_dir);
+    memcpy(strrchr(tls_dir, '-') + 1, "XXXXXX", 6);
+    X509_free(cert);
+    EVP_PKEY_free(key);
+    return tls;
+}
+
+static struct tls *tls_in_use;
+
+static int setup_tls(void **state)
+{
+    setup(state);
+    tls_in_use = server->conf.tls = make_tls();
+    return 0;
+}
+
+static int teardown_tls(void **state)
+{
+    teardown(state);
+    tls_free(tls_in_use);
+    return 0;
+}
+
+struct tls_client {
+    struct client c;
+    SSL_CTX *ctx;
+    SSL *ssl;
+    bool bye;
+};
+
+static struct tls_client tls_dial(int rcvbuf)
+{
+    struct tls_client t = { .c = dial_with(rcvbuf), .ctx = SSL_CTX_new(TLS_client_method()) };
+
+    assert_non_null(t.ctx);
+    t.ssl = SSL_new(t.ctx);
+    assert_non_null(t.ssl);
+    assert_int_equal(SSL_set_fd(t.ssl, t.c.fd), 1);
+    UNTIL(SSL_connect(t.ssl) == 1);
+    return t;
+}
+
+static void tls_say(struct tls_client *t, const char *text)
+{
+    UNTIL(SSL_write(t->ssl, text, (int)strlen(text)) == (int)strlen(text));
+}
+
+static size_t tls_take(struct tls_client *t, int max)
+{
+    char piece[16384];
+    int r = SSL_read(t->ssl, piece, max < (int)sizeof piece ? max : (int)sizeof piece);
+
+    if (r <= 0) {
+        t->bye |= SSL_get_error(t->ssl, r) == SSL_ERROR_ZERO_RETURN;
+        return 0;
+    }
+    t->c.got = realloc(t->c.got, t->c.n + (size_t)r + 1);
+    assert_non_null(t->c.got);
+    memcpy(t->c.got + t->c.n, piece, (size_t)r);
+    t->c.n += (size_t)r;
+    t->c.got[t->c.n] = 0;
+    return (size_t)r;
+}
+
+static bool tls_has(struct tls_client *t, const char *what)
+{
+    while (tls_take(t, 16384) > 0) {
+    }
+    return strstr(t->c.got, what) != NULL;
+}
+
+static void tls_hang_up(struct tls_client *t)
+{
+    SSL_free(t->ssl);
+    SSL_CTX_free(t->ctx);
+    hang_up(&t->c);
+}
+
+static void test_tls(void **state)
+{
+    struct tls_client t = tls_dial(0);
+
+    (void)state;
+    tls_say(&t, "GET /later HTTP/1.1\r\n" HOST "POST /body HTTP/1.1\r\nContent-Length: 3\r\n" HOST "abc");
+    UNTIL(saw.later);
+    assert_true(saw.tls);
+    exchange_reply(saw.later, 200, NULL, "slow", 4);
+    UNTIL(tls_has(&t, "\r\n\r\nabc"));
+    assert_true(strstr(t.c.got, "slow") < strstr(t.c.got, "abc"));
+    tls_say(&t, "nonsense\r\n\r\n");
+    UNTIL(tls_has(&t, "HTTP/1.1 400") && t.bye); // our good-bye, then the FIN
+    tls_hang_up(&t);
+}
+
+static void test_tls_stream(void **state)
+{
+    enum { SIZE = 2 * 1024 * 1024 };
+    struct tls_client t = tls_dial(8192);
+    char *all = malloc(SIZE), *from;
+    size_t at = 0, shorts = 0;
+
+    (void)state;
+    assert_non_null(all);
+    for (size_t i = 0; i < SIZE; i++)
+        all[i] = (char)('a' + i / 11 % 26);
+    tls_say(&t, "GET /stream HTTP/1.0\r\n\r\n");
+    UNTIL(saw.streaming);
+    while (at < SIZE) {
+        struct iovec v[2] = { { all + at, (SIZE - at) / 3 }, { all + at + (SIZE - at) / 3, SIZE - at - (SIZE - at) / 3 } };
+        unsigned before = saw.writable;
+        size_t taken = exchange_writev(saw.streaming, v, 2);
+        assert_true(taken <= SIZE - at);
+        at += taken;
+        if (at < SIZE) {
+            shorts++;
+            UNTIL((tls_take(&t, 4096), saw.writable > before));
+        }
+    }
+    exchange_end(saw.streaming);
+    UNTIL((tls_take(&t, 16384), t.bye));
+    from = strstr(t.c.got, "\r\n\r\n");
+    assert_non_null(from);
+    assert_int_equal(t.c.n - (size_t)(from + 4 - t.c.got), SIZE);
+    assert_memory_equal(from + 4, all, SIZE);
+    assert_true(shorts > 3);
+    free(all);
+    tls_hang_up(&t);
+}
+
+static void test_tls_rubbish(void **state)
+{
+    struct client c = dial();
+
+    (void)state;
+    say(&c, "GET /sync HTTP/1.1\r\n" HOST);
+    UNTIL(ended(&c));
+    assert_false(has(&c, "HTTP"));
+    assert_int_equal(saw.heads, 0);
+    hang_up(&c);
+}
+
 static void drained_cb(void *u)
 {
     *(bool *)u = true;
@@ -881,12 +1065,14 @@ static void test_drain(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define S(f) cmocka_unit_test_setup_teardown(f, setup_tls, teardown_tls)
     const struct CMUnitTest tests[] = {
         T(test_keep_alive), T(test_head_method), T(test_pipelining), T(test_pipelining_is_bounded), T(test_http10), T(test_bodies),
         T(test_expect), T(test_too_big), T(test_bad_body), T(test_gone), T(test_half_closed), T(test_gone_in_body), T(test_stream),
         T(test_stream_http10), T(test_stream_head), T(test_stream_closed), T(test_stream_aborted), T(test_writev_short), T(test_stall),
         T(test_answer_stall), T(test_large_answer), T(test_silent), T(test_slow_head), T(test_kept), T(test_slow_body), T(test_linger),
         cmocka_unit_test_setup_teardown(test_max_connections, setup_small, teardown), T(test_hosts), T(test_forwarded), T(test_drain),
+        S(test_tls), S(test_tls_stream), S(test_tls_rubbish),
     };
 
     if (crypto_init() != ERR_OK)
