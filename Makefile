@@ -42,6 +42,9 @@ LIBS_broker  := $(shell pkg-config --libs $(PKG_common) $(PKG_broker)) -lnng -lp
 LIBS_gateway := $(shell pkg-config --libs $(PKG_common) $(PKG_gateway)) -lnng -lpthread
 LIBS_worker  := $(shell pkg-config --libs $(PKG_common) $(PKG_worker)) -lnng -lpthread
 
+# `make V=1` shows the whole commands.
+say = $(if $(V),,@printf '  %-5s %s\n' $(1) $@;)
+
 LLHTTP := /usr/share/llhttp
 PROGRAMS := mc-broker mc-gateway mc-worker
 BINS := $(PROGRAMS:%=$(OUT)/bin/%)
@@ -67,22 +70,22 @@ objs = $(patsubst %.c,$(OUT)/%.o,$(sort $(wildcard $(1)/*.c)))
 # --- generated
 $(OUT)/gen/%.pb-c.c $(OUT)/gen/%.pb-c.h &: common/%.proto
 	@mkdir -p $(OUT)/gen
-	protoc-c --proto_path=common --c_out=$(OUT)/gen $<
+	$(call say,PROTO)protoc-c --proto_path=common --c_out=$(OUT)/gen $<
 $(OUT)/gen/record.pb-c.c $(OUT)/gen/record.pb-c.h &: broker/record.proto
 	@mkdir -p $(OUT)/gen
-	protoc-c --proto_path=broker --c_out=$(OUT)/gen $<
+	$(call say,PROTO)protoc-c --proto_path=broker --c_out=$(OUT)/gen $<
 $(OUT)/gen/%.o: $(OUT)/gen/%.c
-	$(CC) -D_GNU_SOURCE -I$(OUT)/gen $(THIRD) -c -o $@ $<
+	$(call say,CC)$(CC) -D_GNU_SOURCE -I$(OUT)/gen $(THIRD) -c -o $@ $<
 $(OUT)/llhttp/%.o: $(LLHTTP)/%.c
 	@mkdir -p $(@D)
-	$(CC) -I/usr/share/include/llhttp $(THIRD) -Wno-unused -c -o $@ $<
+	$(call say,CC)$(CC) -I/usr/share/include/llhttp $(THIRD) -Wno-unused -c -o $@ $<
 
 GEN_H := $(OUT)/gen/wire.pb-c.h $(OUT)/gen/record.pb-c.h
 
 # --- ours
 $(OUT)/%.o: %.c | $(GEN_H)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CPPFLAGS_$(firstword $(subst /, ,$*))) $(CFLAGS) -c -o $@ $<
+	$(call say,CC)$(CC) $(CPPFLAGS) $(CPPFLAGS_$(firstword $(subst /, ,$*))) $(CFLAGS) -c -o $@ $<
 CPPFLAGS_gateway := -isystem /usr/share/include/llhttp
 # The folders a test links come first: two of them may have a header of the same name.
 CPPFLAGS_tests    = $(patsubst %,-I%,$(filter broker gateway worker,$(shell sed -n '1s,^// links: *,,p' $<))) \
@@ -90,7 +93,7 @@ CPPFLAGS_tests    = $(patsubst %,-I%,$(filter broker gateway worker,$(shell sed 
 
 $(OUT)/lib%.a: $$(filter-out $(OUT)/$$*/main.o,$$(call objs,$$*))
 	@rm -f $@
-	ar rcs $@ $^
+	$(call say,AR)ar rcs $@ $^
 
 GEN_common  := $(OUT)/gen/wire.pb-c.o
 GEN_broker  := $(OUT)/gen/record.pb-c.o
@@ -99,7 +102,7 @@ GEN_worker  :=
 
 $(OUT)/bin/mc-%: $(OUT)/%/main.o $(OUT)/lib%.a $(OUT)/libcommon.a $(GEN_common) $$(GEN_$$*)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS_$*)
+	$(call say,LINK)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS_$*)
 
 # --- tests. A unit test names the archives it may use in its first line:  // links: broker lmdb
 UNIT := $(patsubst tests/unit/%.c,$(OUT)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
@@ -108,7 +111,7 @@ unit_libs  = $(foreach w,$(filter common broker gateway worker,$(call unit_word,
 unit_flags = $(foreach w,$(filter-out common broker gateway worker,$(call unit_word,$(1))),-l$(w))
 $(OUT)/tests/%: $(OUT)/tests/unit/%.o $$(call objs,tests/lib) $$(call unit_libs,$$*)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(call objs,tests/lib) -Wl,--start-group $(call unit_libs,$*) -Wl,--end-group $(call unit_flags,$*) -lcmocka
+	$(call say,LINK)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(call objs,tests/lib) -Wl,--start-group $(call unit_libs,$*) -Wl,--end-group $(call unit_flags,$*) -lcmocka
 
 unit: $(UNIT)
 	@tools/run-unit $(UNIT)

@@ -320,6 +320,8 @@ int main(int argc, char **argv)
     uv_run(&br.loop, UV_RUN_DEFAULT);
     br.cons->ops->stop(br.cons);
     store_close(br.store);
-    log_info("stopped");
+    uint64_t commands, turns;
+    turns_counts(br.turns, &commands, &turns);
+    log_info("stopped after %llu commands in %llu commits", (unsigned long long)commands, (unsigned long long)turns);
     _exit(br.status);
 }

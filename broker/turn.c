@@ -20,6 +20,7 @@ struct turns {
     uint64_t log_ms0, mono0;
     int busy;
     uint32_t alone;         // this many are taken one by one
+    uint64_t n_commands, n_turns;
 };
 
 uint64_t turn_log_ms(const struct turns *t)
@@ -62,10 +63,13 @@ static void decided_cb(void *u, enum outcome st, struct batch *b)
     }
     for (uint32_t i = 0; i < n; i++)
         t->under_way[i]->done(t->under_way[i], st, b);
-    if (st == OUTCOME_APPLIED)
+    if (st == OUTCOME_APPLIED) {
+        t->n_commands += n;
+        t->n_turns++;
         t->cbs.committed(t->cbs.u, b);
-    else if (st == OUTCOME_UNKNOWN)
+    } else if (st == OUTCOME_UNKNOWN) {
         t->cbs.fatal(t->cbs.u);
+    }
     if (st != OUTCOME_UNKNOWN && !t->busy)
         begin(t);
 }
@@ -122,6 +126,12 @@ void turn_submit(struct turns *t, struct proposal *p)
     list_push_back(&t->waiting, &p->at);
     if (!t->busy) // begun once the loop has handled everything that came with this one
         uv_idle_start(&t->again, again_cb);
+}
+
+void turns_counts(const struct turns *t, uint64_t *ret_commands, uint64_t *ret_turns)
+{
+    *ret_commands = t->n_commands;
+    *ret_turns = t->n_turns;
 }
 
 int turns_idle(const struct turns *t)

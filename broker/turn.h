@@ -22,4 +22,6 @@ MUST_USE enum err turns_new(uv_loop_t *loop, struct cons *cons, uint64_t log_ms0
 void turn_submit(struct turns *t, struct proposal *p);
 uint64_t turn_log_ms(const struct turns *t); // log time now
 int turns_idle(const struct turns *t);       // nothing gathered, nothing under way
+// How many commands were applied since the start, in how many turns.
+void turns_counts(const struct turns *t, uint64_t *ret_commands, uint64_t *ret_turns);
 enum err turn_err(enum outcome st);          // what a proposer answers when its command was not applied

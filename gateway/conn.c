@@ -269,6 +269,8 @@ void conn_answered(struct conn *c)
 static void fail(struct conn *c, unsigned status, const char *why)
 {
     c->close_after = true;
+    if (!c->x.request_id[0])
+        server_request_id(c->server, c->x.request_id);
     tell_gone(c);
     exchange_fail(&c->x, status, http_out_code(status), why);
 }
@@ -589,12 +591,15 @@ void conn_close_idle(struct conn *c)
 // ---- time-outs
 static void cut_off(struct conn *c)
 {
-    uint64_t gone = c->queued_n - out_waiting(c);
+    static const struct linger none = { .l_onoff = 1 }; // a reset: else the kernel would keep for a minute what nobody takes
+    uv_os_fd_t fd;
 
-    if (gone != c->seen_n) {
+    if (c->queued_n - out_waiting(c) != c->seen_n) {
         out_arm_stall(c);
         return;
     }
+    if (uv_fileno((uv_handle_t *)&c->tcp, &fd) == 0)
+        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
     conn_lost(c);
 }
 
@@ -609,7 +614,6 @@ static void fire_cb(struct wheel_timer *t)
             conn_close(c);
             return;
         }
-        server_request_id(c->server, c->x.request_id);
         fail(c, 408, "The head of the request did not come in time");
         settle(c);
         return;

@@ -766,6 +766,12 @@ static void tap_row(struct hub_tap *t, const void *u)
         t->row(t);
 }
 
+static void tap_wake(struct hub_tap *t, const void *u)
+{
+    (void)u;
+    t->row(t);
+}
+
 static void tap_tick(struct hub_tap *t, const void *u)
 {
     (void)u;
@@ -984,6 +990,8 @@ void hub_up(struct hub *h)
 {
     tail_up(h->tail);
     try_held(h);
+    if (!list_empty(&h->taps))
+        taps(h, tap_wake, NULL);
     kick(h);
 }
 

@@ -37,7 +37,7 @@ size_t hub_heartbeat(char out[HUB_HELLO_MAX], const uint64_t *id);
 struct hub_tap {
     uint64_t task, session;    // 0: not known yet
     void (*output)(struct hub_tap *t, const Wire__LiveOutput *o); // each LiveOutput heard of the session; may close the tap
-    void (*row)(struct hub_tap *t);  // a session of the task, or the session itself, began or ended; may close the tap
+    void (*row)(struct hub_tap *t);  // a session of the task began or ended, or the broker is back; may close the tap
     void (*tick)(struct hub_tap *t); // once a second; may close the tap
     struct list at;
 };

@@ -106,11 +106,12 @@ bool cgroup_make(const char *run, char path[CGROUP_PATH_MAX])
     return false;
 }
 
-bool cgroup_add(const char *path, int pid)
+static void add(const char *path, int pid)
 {
     char text[16];
     snprintf(text, sizeof text, "%d", pid);
-    return *path && put(path, "cgroup.procs", text);
+    if (!put(path, "cgroup.procs", text))
+        return; // it has ended, most likely; were it not so, the sweep of the tree finds it
 }
 
 bool cgroup_populated(const char *path)
@@ -169,4 +170,54 @@ bool cgroup_path_ok(const char *path, const char *run)
     size_t n = strlen(path), r = strlen(run);
     return n < CGROUP_PATH_MAX && path[0] == '/' && n > r + 4 && strcmp(path + n - r, run) == 0 &&
            memcmp(path + n - r - 4, "/mc-", 4) == 0 && !strstr(path, "/../");
+}
+
+// ---------------------------------------------------------------- off the loop
+
+static struct list waiting = { &waiting, &waiting }, in_work = { &in_work, &in_work };
+static uv_work_t work;
+static bool working;
+
+static void work_cb(uv_work_t *w)
+{
+    (void)w;
+    list_each(n, tmp, &in_work) {
+        const struct cgroup_task *t = container_of(n, struct cgroup_task, at);
+        if (t->pid)
+            add(t->path, t->pid);
+        else
+            cgroup_remove(t->path);
+    }
+}
+
+static void next(uv_loop_t *loop);
+
+static void worked_cb(uv_work_t *w, int status)
+{
+    struct list done;
+    (void)status;
+    working = false;
+    list_init(&done);
+    list_take(&done, &in_work);
+    for (struct list *n; (n = list_pop_front(&done));) {
+        struct cgroup_task *t = container_of(n, struct cgroup_task, at);
+        t->done(t);
+    }
+    next(w->loop);
+}
+
+static void next(uv_loop_t *loop)
+{
+    if (working || list_empty(&waiting))
+        return;
+    list_take(&in_work, &waiting);
+    working = true;
+    if (uv_queue_work(loop, &work, work_cb, worked_cb)) // only without memory for its threads, at the very first
+        abort();
+}
+
+void cgroup_queue(uv_loop_t *loop, struct cgroup_task *t)
+{
+    list_push_back(&waiting, &t->at);
+    next(loop);
 }

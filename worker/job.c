@@ -318,9 +318,14 @@ static void break_off(struct job *j)
 
 static void clear(struct job *j, bool too_long)
 {
-    if (tree_end(&j->former) == 0)
-        event(j, JEV_CLEAN);
-    else if (too_long) {
+    while (tree_end(&j->former.id) == 0) {
+        spool_guard_remove(j->conf->spool, j->task, j->former.session);
+        if (!spool_guard_find(j->conf->spool, j->task, j->session, j->attempt, &j->former)) {
+            event(j, JEV_CLEAN);
+            return;
+        }
+    }
+    if (too_long) {
         snprintf(j->text, sizeof j->text, "What attempt %" PRIu32 " left running could not be ended", j->attempt - 1);
         j->facts.failure = FAILURE_DESKTOP_LOST;
         event(j, JEV_GIVE_UP);
@@ -515,12 +520,11 @@ enum err job_restore(const struct job_conf *c, const Wire__SessionReport *r, str
 
 void job_go(struct job *j)
 {
-    struct spool_line l;
     // Only an attempt that is not the first can have a predecessor.
-    if (j->attempt > 1 && j->a->type == TYPE_COMMAND && spool_guard_find(j->conf->spool, j->task, &l) && l.session != j->session &&
-        l.attempt < j->attempt) {
-        log_info("session_%" PRIu64 ": ending what attempt %" PRIu32 " of task_%" PRIu64 " may have left", j->session, l.attempt, j->task);
-        j->former = l.id;
+    if (j->attempt > 1 && j->a->type == TYPE_COMMAND &&
+        spool_guard_find(j->conf->spool, j->task, j->session, j->attempt, &j->former)) {
+        log_info("session_%" PRIu64 ": ending what attempt %" PRIu32 " of task_%" PRIu64 " may have left", j->session,
+                 j->former.attempt, j->task);
         event(j, JEV_GO_CLEAR);
         return;
     }

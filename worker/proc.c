@@ -1,6 +1,6 @@
 /* Happy path: proc_spawn; data_cb reads each pipe to its end; exited_cb tells how the main process ended, which stays a
- * zombie; the owner sweeps until nothing is left and calls proc_close, which reaps it. freed_cb frees once all handles are
- * closed. A pipe that somebody keeps open is closed by proc_close all the same.
+ * zombie; the owner sweeps until nothing is left and calls proc_close, which reaps it - once it has been put into its control
+ * group, since until then its number must stay its own. `let_go` frees once all handles are closed and the group is removed. A pipe that somebody keeps open is closed by proc_close all the same.
  */
 #include "proc.h"
 #include <errno.h>
@@ -37,9 +37,10 @@ struct proc {
     uv_poll_t exit;
     uv_timer_t again; // a pipe had no room
     struct pipe_end pipe[PIPES];
+    struct cgroup_task group; // putting it into its group, later removing that
     int pidfd;
-    unsigned open;   // handles that are not closed yet
-    bool exited, told_eof, closing;
+    unsigned open;   // handles that are not closed yet, and 1 while the group is being seen to
+    bool moving, exited, told_eof, closing;
 };
 
 static uv_loop_t *the_loop;
@@ -50,13 +51,17 @@ static uint8_t shared[READ_SIZE]; // one for all: its content is handed on befor
 
 // ---------------------------------------------------------------- reading
 
-static void freed_cb(uv_handle_t *h)
+static void let_go(struct proc *p)
 {
-    struct proc *p = h->data;
     if (--p->open == 0 && p->closing) {
         close(p->pidfd);
         free(p);
     }
+}
+
+static void freed_cb(uv_handle_t *h)
+{
+    let_go(h->data);
 }
 
 static void close_pipe(struct pipe_end *e)
@@ -180,7 +185,7 @@ static bool may_be_live(uint64_t start, const struct proc *ending)
 {
     list_each(n, tmp, &all) {
         const struct proc *p = container_of(n, struct proc, at);
-        if (p != ending && p->id.start <= start)
+        if (p != ending && !p->closing && p->id.start <= start)
             return true;
     }
     return false;
@@ -214,7 +219,7 @@ static unsigned end_leftovers(struct proc *ending, bool with_main)
             tree_mark(&t, &ending->id, true, MARK_END);
         list_each(i, tmp, &all) {
             struct proc *p = container_of(i, struct proc, at);
-            if (p != ending)
+            if (p != ending && !p->closing)
                 tree_mark(&t, &p->id, true, MARK_LIVE);
         }
         for (size_t i = 0; i < n; i++) {
@@ -339,6 +344,33 @@ static enum err watch(struct proc *p, int out, int err)
     return ok ? ERR_OK : ERR_NO_MEMORY;
 }
 
+static void removed_cb(struct cgroup_task *t)
+{
+    let_go(container_of(t, struct proc, group));
+}
+
+// The last of its life: nobody needs its number any more.
+static void reap(struct proc *p)
+{
+    list_remove(&p->at);
+    if (waitpid(p->id.pid, NULL, WNOHANG) == 0)
+        orphans_seen = true; // it cannot be ended now: tend_cb goes on trying, and reaps it
+    if (p->id.cgroup[0]) {
+        p->group = (struct cgroup_task){ .path = p->id.cgroup, .done = removed_cb };
+        p->open++;
+        cgroup_queue(the_loop, &p->group);
+    }
+}
+
+static void moved_cb(struct cgroup_task *t)
+{
+    struct proc *p = container_of(t, struct proc, group);
+    p->moving = false;
+    if (p->closing)
+        reap(p);
+    let_go(p);
+}
+
 enum err proc_spawn(const struct driver_cmd *cmd, const char *content, const char *run, const struct proc_cbs *cbs, void *u,
                     struct proc **ret, char *why, size_t why_size)
 {
@@ -375,9 +407,6 @@ enum err proc_spawn(const struct driver_cmd *cmd, const char *content, const cha
         goto fail;
     }
     running = true;
-    // The shell takes longer to load than this takes; what it should have started before has the mark all the same.
-    if (p->id.cgroup[0] && !cgroup_add(p->id.cgroup, pid))
-        log_debug("process %d could not be put into its control group", (int)pid);
     p->id.pid = pid;
     p->id.start = tree_start_time(pid);
     p->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
@@ -395,6 +424,12 @@ enum err proc_spawn(const struct driver_cmd *cmd, const char *content, const cha
     if (content_in >= 0)
         close(content_in);
     list_push_back(&all, &p->at);
+    if (p->id.cgroup[0]) { // what it starts before it is in has its mark all the same
+        p->group = (struct cgroup_task){ .path = p->id.cgroup, .pid = pid, .done = moved_cb };
+        p->moving = true;
+        p->open++;
+        cgroup_queue(the_loop, &p->group);
+    }
     *ret = p;
     return ERR_OK;
 
@@ -476,10 +511,8 @@ void proc_close(struct proc *p)
         close_pipe(e);
     }
     p->closing = true;
-    list_remove(&p->at);
-    if (waitpid(p->id.pid, NULL, WNOHANG) == 0)
-        orphans_seen = true; // it cannot be ended now: tend_cb goes on trying, and reaps it
-    cgroup_remove(p->id.cgroup);
+    if (!p->moving)
+        reap(p); // else moved_cb does
     uv_poll_stop(&p->exit);
     uv_timer_stop(&p->again);
     uv_close((uv_handle_t *)&p->exit, freed_cb);

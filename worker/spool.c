@@ -1,6 +1,6 @@
 /* Happy path of a session: spool_start queues it; at the end of the turn one job on the thread pool writes and syncs all that
  * gathered (while it does, the next gather); done; spool_process; spool_end writes N.end, which sync_timer has synced if it is
- * still there 100 ms later; spool_forget removes it and notes so. Only one job of the thread pool runs at a time, and the
+ * still there 100 ms later; spool_forget notes that it is over, and has it removed. Only one job of the thread pool runs at a time, and the
  * journal is written by it or, while none runs, by the loop.
  * The journal is written anew, with what still counts, when it has grown past JOURNAL_MAX.
  */
@@ -18,7 +18,7 @@
 #include "crypto.h"
 #include "log.h"
 
-enum { SUM_CHARS = 16, END_HEAD = 8, SYNC_MS = 100, JOURNAL_MAX = 4 * 1024 * 1024, NAMES_MAX = 64 };
+enum { SUM_CHARS = 16, END_HEAD = 8, SYNC_MS = 100, JOURNAL_MAX = 4 * 1024 * 1024, NAMES_MAX = 64, PATH_MAX_OCTETS = 4096 + 64 };
 static const char end_magic[END_HEAD] = "mc-end-1"; // no NUL: eight octets
 
 // ---------------------------------------------------------------- lines and records (pure)
@@ -135,6 +135,10 @@ struct live { // a session the journal must still name
     struct spool_line line;
 };
 
+struct gone { // task 0: N.end of the session, else its guard
+    uint64_t task, session;
+};
+
 struct spool {
     uv_loop_t *loop;
     char *dir, *guard;
@@ -147,6 +151,8 @@ struct spool {
     uint64_t *unsynced, *syncing; // sessions whose N.end is not synced; those the job syncs
     size_t n_unsynced, cap_unsynced, n_syncing, cap_syncing;
     bool sync_due;                // sync_timer rang
+    struct gone *gone, *going;    // files to be removed; those the job removes
+    size_t n_gone, cap_gone, n_going, cap_going;
     enum err batch_err;
     uv_work_t work;
     uv_timer_t sync_timer, turn_timer;
@@ -274,6 +280,22 @@ static enum err journal_fresh(struct spool *s)
 
 // ---------------------------------------------------------------- the job on the thread pool
 
+static bool guard_name(const struct spool *s, uint64_t task, uint64_t session, char *out, size_t size)
+{
+    return (size_t)snprintf(out, size, "%s/%" PRIu64 ".%" PRIu64, s->guard, task, session) < size;
+}
+
+static void remove_file(const struct spool *s, const struct gone *g)
+{
+    char name[PATH_MAX_OCTETS];
+    if (!g->task) {
+        end_name(name, g->session);
+        (void)unlinkat(s->dir_fd, name, 0); // most have none that anyone waits for
+    } else if (guard_name(s, g->task, g->session, name, sizeof name)) {
+        (void)unlink(name);
+    }
+}
+
 static void work_cb(uv_work_t *w)
 {
     struct spool *s = w->data;
@@ -284,6 +306,8 @@ static void work_cb(uv_work_t *w)
         s->batch_err = written && fdatasync(s->journal) == 0 ? ERR_OK : ERR_IO;
     }
     bool any = false;
+    for (size_t i = 0; i < s->n_going; i++)
+        remove_file(s, &s->going[i]);
     for (size_t i = 0; i < s->n_syncing; i++) {
         char name[NAMES_MAX];
         end_name(name, s->syncing[i]);
@@ -363,7 +387,15 @@ static void next_work(struct spool *s)
         s->cap_unsynced = cap;
         s->sync_due = false;
     }
-    if (list_empty(&s->in_work) && s->n_syncing == 0)
+    struct gone *swap_gone = s->going;
+    size_t cap_gone = s->cap_going;
+    s->going = s->gone;
+    s->n_going = s->n_gone;
+    s->cap_going = s->cap_gone;
+    s->gone = swap_gone;
+    s->n_gone = 0;
+    s->cap_gone = cap_gone;
+    if (list_empty(&s->in_work) && s->n_syncing == 0 && s->n_going == 0)
         return;
     s->working = true;
     if (s->batch.err || uv_queue_work(s->loop, &s->work, work_cb, worked_cb)) {
@@ -375,6 +407,30 @@ static void next_work(struct spool *s)
 static void turn_cb(uv_timer_t *t)
 {
     next_work(t->data);
+}
+
+static void work_soon(struct spool *s)
+{
+    if (!uv_is_active((uv_handle_t *)&s->turn_timer))
+        uv_timer_start(&s->turn_timer, turn_cb, 0, 0);
+}
+
+// Removes a file off the loop: a busy file system can take its time.
+static void remove_soon(struct spool *s, uint64_t task, uint64_t session)
+{
+    struct gone g = { task, session };
+    if (s->n_gone == s->cap_gone) {
+        size_t cap = s->cap_gone ? s->cap_gone * 2 : 64;
+        struct gone *more = realloc(s->gone, cap * sizeof *more);
+        if (!more) {
+            remove_file(s, &g);
+            return;
+        }
+        s->gone = more;
+        s->cap_gone = cap;
+    }
+    s->gone[s->n_gone++] = g;
+    work_soon(s);
 }
 
 static void sync_cb(uv_timer_t *t)
@@ -583,8 +639,7 @@ fail: // the program ends on this: what the kernel takes back is left to it
 void spool_start(struct spool *s, struct spool_entry *e)
 {
     list_push_back(&s->waiting, &e->at);
-    if (!uv_is_active((uv_handle_t *)&s->turn_timer))
-        uv_timer_start(&s->turn_timer, turn_cb, 0, 0);
+    work_soon(s);
 }
 
 void spool_process(struct spool *s, uint64_t session, const struct tree_id *id)
@@ -623,12 +678,10 @@ enum err spool_end(struct spool *s, const Wire__SessionReport *r)
 
 void spool_forget(struct spool *s, uint64_t session)
 {
-    char name[NAMES_MAX];
     struct spool_line l = { .kind = SPOOL_FORGET, .session = session };
-    end_name(name, session);
-    (void)unlinkat(s->dir_fd, name, 0); // most have none that anyone waits for
     live_drop(s, session);
     note(s, &l);
+    remove_soon(s, 0, session);
     for (size_t i = 0; i < s->n_unsynced; i++)
         if (s->unsynced[i] == session) {
             s->unsynced[i] = s->unsynced[--s->n_unsynced];
@@ -649,39 +702,53 @@ void spool_flush(struct spool *s)
     }
     (void)!fsync(s->dir_fd);
     s->n_unsynced = 0;
+    for (size_t i = 0; i < s->n_gone; i++)
+        remove_file(s, &s->gone[i]);
+    s->n_gone = 0;
 }
 
 // ---------------------------------------------------------------- guards
 
-static bool guard_name(const struct spool *s, uint64_t task, char *out, size_t size)
+static bool guard_read(const struct spool *s, const char *file, struct spool_line *ret)
 {
-    return (size_t)snprintf(out, size, "%s/task_%" PRIu64, s->guard, task) < size;
-}
-
-bool spool_guard_find(const struct spool *s, uint64_t task, struct spool_line *ret)
-{
-    char name[4096 + NAMES_MAX];
+    char name[PATH_MAX_OCTETS];
     struct buf b;
-    struct spool_line l;
     bool found = false;
     buf_init(&b, 32768);
-    if (guard_name(s, task, name, sizeof name) && get_file(AT_FDCWD, name, &b) == ERR_OK && b.len > 1) {
-        // One that is being written at this moment by another worker reads as none: the broker never has two attempts begin at once.
-        found = b.data[b.len - 1] == '\n' && spool_line_parse((const char *)b.data, b.len - 1, &l) && l.task == task;
-        if (found)
-            *ret = l;
-    }
+    if ((size_t)snprintf(name, sizeof name, "%s/%s", s->guard, file) < sizeof name && get_file(AT_FDCWD, name, &b) == ERR_OK && b.len > 1)
+        // One that is being written at this moment reads as none: the broker never has two attempts begin at once.
+        found = b.data[b.len - 1] == '\n' && spool_line_parse((const char *)b.data, b.len - 1, ret);
     buf_fini(&b);
+    return found;
+}
+
+bool spool_guard_find(const struct spool *s, uint64_t task, uint64_t session, uint32_t attempt, struct spool_line *ret)
+{
+    char prefix[NAMES_MAX];
+    bool found = false;
+    size_t n = (size_t)snprintf(prefix, sizeof prefix, "%" PRIu64 ".", task);
+    DIR *d = opendir(s->guard);
+    if (!d)
+        return false;
+    for (struct dirent *f; !found && (f = readdir(d));) {
+        struct spool_line l;
+        if (strncmp(f->d_name, prefix, n) != 0 || !guard_read(s, f->d_name, &l) || l.task != task || l.session == session ||
+            l.attempt >= attempt)
+            continue;
+        *ret = l;
+        found = true;
+    }
+    closedir(d);
     return found;
 }
 
 void spool_guard_set(struct spool *s, const struct spool_line *l)
 {
-    char name[4096 + NAMES_MAX];
+    char name[PATH_MAX_OCTETS];
     struct buf b;
     buf_init(&b, SPOOL_LINE_MAX);
     spool_line_put(&b, l);
-    bool ok = !b.err && guard_name(s, l->task, name, sizeof name);
+    bool ok = !b.err && guard_name(s, l->task, l->session, name, sizeof name);
     int fd = ok ? open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600) : -1;
     ok = fd >= 0 && write_all(fd, b.data, b.len);
     if (fd >= 0)
@@ -693,8 +760,12 @@ void spool_guard_set(struct spool *s, const struct spool_line *l)
 
 void spool_guard_drop(struct spool *s, uint64_t task, uint64_t session)
 {
-    char name[4096 + NAMES_MAX];
-    struct spool_line l;
-    if (spool_guard_find(s, task, &l) && l.session == session && guard_name(s, task, name, sizeof name))
-        (void)unlink(name);
+    if (task)
+        remove_soon(s, task, session);
+}
+
+void spool_guard_remove(const struct spool *s, uint64_t task, uint64_t session)
+{
+    if (task)
+        remove_file(s, &(struct gone){ task, session });
 }

@@ -3,7 +3,7 @@
 //                  one when the broker has confirmed its end
 //   N.end          the end of session N with the output that is not confirmed: a hash and a packed SessionReport
 //   lock           held while a worker uses the directory
-// and, in a directory shared by the workers of a machine, guard/task_N: the attempt of that task which may still run here.
+// and, in a directory shared by the workers of a machine, guard/TASK.SESSION: an attempt of that task which may still run here.
 // The first section is pure.
 #pragma once
 #include <stdbool.h>
@@ -68,8 +68,11 @@ void spool_forget(struct spool *s, uint64_t session);
 // Waits for what spool_end left to be synced. For the end of the program.
 void spool_flush(struct spool *s);
 
-// The guard of a task: what an earlier attempt may have left running here. False: nothing (or it cannot be read).
-bool spool_guard_find(const struct spool *s, uint64_t task, struct spool_line *ret);
+// The guards of a task: what earlier attempts, of whichever worker of this machine, may have left running. Gives one of an attempt
+// before `attempt`, of another session than that. False: there is none (or it cannot be read).
+bool spool_guard_find(const struct spool *s, uint64_t task, uint64_t session, uint32_t attempt, struct spool_line *ret);
 void spool_guard_set(struct spool *s, const struct spool_line *l);
-// Takes it away if it is still this session's.
+// Nothing of that session is left. Its file goes soon after, off the loop.
 void spool_guard_drop(struct spool *s, uint64_t task, uint64_t session);
+// The same at once: it must not be found again.
+void spool_guard_remove(const struct spool *s, uint64_t task, uint64_t session);

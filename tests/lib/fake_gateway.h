@@ -2,6 +2,7 @@
 // broker with a log (and output) in memory whose answers come when the test says so, credentials, a clock. Included by one
 // test file each: the functions here have the names of the real ones, so that those stay in the archive.
 #pragma once
+#pragma GCC diagnostic ignored "-Wunused-function" // no test needs all of it
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -535,3 +535,78 @@ def test_rate_limits_by_key_and_address(fresh):
     b.error(429, 'RATE_LIMITED')
     assert i.api('GET', '/healthz', key=None).status == 200    # costs nothing, is never refused
     i.api('GET', OVERVIEW).ok()
+
+
+# ---------------------------------------------------------------- faults around a request
+
+def test_a_broker_that_stands_still(fresh):
+    """Not away, but silent: every request ends within two seconds; what may have been done says so."""
+    import time
+    i = fresh(gateways=1, workers=0)
+    i.task('true')
+    for path in HOT:
+        i.api('GET', path).ok()
+    i.broker.pause()
+    time.sleep(1.1)     # past the age a cached answer may have: this is what is tested
+    try:
+        def timed(call):
+            t = time.monotonic()
+            a = call()
+            assert time.monotonic() - t < 2.5, a
+            return a
+        unknown = 'mc_k_' + 'B' * 43
+        with ThreadPoolExecutor(16) as pool:
+            reads = [pool.submit(timed, lambda p=p: i.api('GET', p)) for p in HOT + [TASKS, TASKS + '/task_1', SESSIONS]]
+            writes = [pool.submit(timed, lambda: i.api('POST', TASKS, TASK_OK)) for _ in range(4)]
+            guess = pool.submit(timed, lambda: i.api('GET', OVERVIEW, key=unknown))
+            for f in reads + [guess]:
+                assert f.result().error(503, 'UNAVAILABLE') and f.result().headers['Retry-After']
+            for f in writes:
+                assert f.result().error(503)['code'] in ('OUTCOME_UNKNOWN', 'UNAVAILABLE')
+        assert i.api('GET', '/healthz', key=None).status == 200
+    finally:
+        i.broker.resume()
+    i.wait_ready()
+    assert wait_until('it answers again', lambda: i.api('GET', OVERVIEW).status == 200)
+    assert i.api('GET', OVERVIEW, key=unknown).status == 401
+    n = len(i.api('GET', TASKS).ok())
+    assert 1 <= n <= 5
+
+
+def test_clients_that_go_away(fresh):
+    """In every state of a request: waiting for the credential, for a shared answer, for a command, in the middle of a list."""
+    import socket
+    import struct
+    i = fresh(gateways=1, workers=0)
+    for _ in range(30):
+        i.task('true # ' + 'x' * 200000)
+    body = json.dumps(TASK_OK)
+    post = 'POST %s HTTP/1.1\r\nHost: localhost\r\nx-api-key: %%s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s' % (TASKS, len(body), body)
+    get = 'GET %s HTTP/1.1\r\nHost: localhost\r\nx-api-key: %%s\r\n\r\n'
+    texts = [post, post + post, post[:-5], get % OVERVIEW, get % (TASKS + '?limit=50'), get % TASKS, get % (TASKS + '/task_1'), get % SESSIONS,
+             get % (TASKS + '?q=none&limit=5'), get % '/api/desktops/stream', get % (TASKS + '/task_1/output')]
+
+    def one(n):
+        key = i.key if n % 3 else 'mc_k_%043d' % n
+        text = texts[n % len(texts)]
+        s = socket.create_connection(('127.0.0.1', i.port()))
+        s.sendall((text % ((key,) * text.count('%s'))).encode())
+        if n % 4 == 0:
+            s.settimeout(5)
+            try:
+                s.recv(1000)
+            except OSError:
+                pass
+        if n % 2:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))   # RST
+        s.close()
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(one, range(660)))
+    assert i.api('GET', OVERVIEW).status == 200
+    i.broker.pause()        # nobody is answered while these come and go
+    try:
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(lambda n: one(n if n % 4 else n + 1), range(220)))
+    finally:
+        i.broker.resume()
+    wait_until('it answers again', lambda: i.api('GET', OVERVIEW).status == 200)

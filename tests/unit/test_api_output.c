@@ -407,7 +407,8 @@ static void follow_while_the_broker_is_away(void **u)
     fake_log.away = false;
     keep_text(4, STREAM_STDOUT, "two\n");
     store.ended = true;
-    fake_run_ms(1200);
+    hub_up(hub);
+    fake_settle();
     assert_followed(f, "one\ntwo\n", 8, 1);
     fake_exchange_free(f);
 

@@ -219,7 +219,7 @@ static void life(void)
             _exit(3);
     }
     spool_forget(l.s, 4);
-    uv_run(&loop, UV_RUN_DEFAULT); // the later sync
+    uv_run(&loop, UV_RUN_DEFAULT); // the later sync and removal
     kill(getpid(), SIGKILL);
 }
 
@@ -274,20 +274,25 @@ static void test_lives(void **state)
     struct found g;
     assert_int_equal(open_it(&loop, &g, &other), ERR_AGAIN);
 
-    // The guard of a task: the latest, taken away only by its own session.
+    // The guards of a task: found by later attempts only, each taken away by its own session.
     struct spool_line got, line = sample;
-    assert_false(spool_guard_find(s, 42, &got));
+    assert_false(spool_guard_find(s, 42, 10, 3, &got));
     spool_guard_set(s, &line);
-    assert_true(spool_guard_find(s, 42, &got));
+    assert_true(spool_guard_find(s, 42, 10, 3, &got));
     assert_true(same(&line, &got));
+    assert_false(spool_guard_find(s, 42, 9, 3, &got));  // it is its own
+    assert_false(spool_guard_find(s, 42, 10, 2, &got)); // not of an attempt before
+    assert_false(spool_guard_find(s, 4, 10, 3, &got));  // of another task
     line.session = 10;
     line.attempt = 3;
     spool_guard_set(s, &line);
-    spool_guard_drop(s, 42, 9);
-    assert_true(spool_guard_find(s, 42, &got));
-    assert_int_equal(got.session, 10);
+    assert_true(spool_guard_find(s, 42, 10, 3, &got));
+    spool_guard_remove(s, 42, 9);
+    assert_false(spool_guard_find(s, 42, 10, 3, &got));
+    assert_true(spool_guard_find(s, 42, 11, 4, &got));
     spool_guard_drop(s, 42, 10);
-    assert_false(spool_guard_find(s, 42, &got));
+    spool_flush(s);
+    assert_false(spool_guard_find(s, 42, 11, 4, &got));
 }
 
 int main(void)
