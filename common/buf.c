@@ -101,6 +101,8 @@ void buf_u64(struct buf *b, uint64_t n)
 
 void buf_consume(struct buf *b, size_t n)
 {
+    if (n == 0) // an empty buffer may have no memory yet
+        return;
     memmove(b->data, b->data + n, b->len - n);
     b->len -= n;
 }

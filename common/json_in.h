@@ -1,5 +1,5 @@
 // JSON in: jansson's home. Strict: UTF-8 only, duplicate keys, NUL and depth over 64 refused.
-// Reading an object marks the members it was asked for; json_in_unknown() then names one nobody asked for.
+// Members nobody asks for are ignored.
 #pragma once
 #include <jansson.h>
 #include <stdbool.h>

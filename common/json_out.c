@@ -80,8 +80,8 @@ static void escape(struct buf *b, uint8_t c)
     }
 }
 
-// Writes at most max characters of s; says whether something was left out.
-static bool text(struct buf *b, const char *str, size_t n, size_t max)
+// Writes at most max characters of s.
+static void text(struct buf *b, const char *str, size_t n, size_t max)
 {
     const uint8_t *s = (const uint8_t *)str;
     size_t i = 0, count = 0;
@@ -94,10 +94,8 @@ static bool text(struct buf *b, const char *str, size_t n, size_t max)
         }
         buf_put(b, s + i, run - i);
         i = run;
-        if (i >= n)
-            return false;
-        if (count >= max)
-            return true;
+        if (i >= n || count >= max)
+            return;
         count++;
         size_t k = utf8_len(s + i, n - i);
         if (k == 0) {
@@ -113,7 +111,6 @@ static bool text(struct buf *b, const char *str, size_t n, size_t max)
             i += k;
         }
     }
-    return false;
 }
 
 void json_strn(struct json *j, const char *s, size_t n)
@@ -132,11 +129,30 @@ void json_str(struct json *j, const char *s)
         json_nil(j);
 }
 
+// Whether s has more than max characters (a broken octet counts as one, as text() writes it).
+static bool longer(const char *str, size_t n, size_t max)
+{
+    const uint8_t *s = (const uint8_t *)str;
+    size_t i = 0;
+
+    if (n <= max)
+        return false;
+    for (size_t count = 0; i < n && count < max; count++) {
+        size_t k = utf8_len(s + i, n - i);
+        i += k ? k : 1;
+    }
+    return i < n;
+}
+
 void json_str_cut(struct json *j, const char *s, size_t max)
 {
+    size_t n = strlen(s);
+    bool cut = max && longer(s, n, max);
+
     comma(j);
     buf_putc(j->out, '"');
-    if (text(j->out, s, strlen(s), max))
+    text(j->out, s, n, cut ? max - 1 : max);
+    if (cut)
         buf_puts(j->out, "\xe2\x80\xa6");
     buf_putc(j->out, '"');
 }

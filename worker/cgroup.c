@@ -94,13 +94,17 @@ void cgroup_off(void)
     base[0] = 0;
 }
 
-bool cgroup_make(const char *run, char path[CGROUP_PATH_MAX])
+void cgroup_path(const char *run, char path[CGROUP_PATH_MAX])
 {
     path[0] = 0;
-    if (!base[0])
-        return false;
-    snprintf(path, CGROUP_PATH_MAX, "%s/mc-%s", base, run);
-    if (mkdir(path, 0755) == 0 || errno == EEXIST)
+    if (base[0])
+        snprintf(path, CGROUP_PATH_MAX, "%s/mc-%s", base, run);
+}
+
+bool cgroup_make(const char *run, char path[CGROUP_PATH_MAX])
+{
+    cgroup_path(run, path);
+    if (path[0] && (mkdir(path, 0755) == 0 || errno == EEXIST))
         return true;
     path[0] = 0;
     return false;

@@ -14,6 +14,8 @@ bool cgroup_init(void);
 void cgroup_off(void);
 // Makes the group of a run and says where. False (and an empty path): none was made.
 bool cgroup_make(const char *run, char path[CGROUP_PATH_MAX]);
+// Where it would be made; "" when none are made here. For a run whose worker was killed before it could note it.
+void cgroup_path(const char *run, char path[CGROUP_PATH_MAX]);
 // These take an empty path for "none", and a group that is gone for an empty one.
 bool cgroup_populated(const char *path);
 void cgroup_kill(const char *path);

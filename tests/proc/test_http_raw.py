@@ -39,8 +39,13 @@ class Alone:
                 environment[name] = os.environ[name]
         self.prog = Prog(types.SimpleNamespace(dir=self.dir), 'gateway',
                          [GATEWAY, '--http', '127.0.0.1:0', '--port-file', self.dir + '/port', *args], environment)
-        self.prog.start()
-        wait_until(lambda: 'the gateway listens: ' + self.prog.log_text(), self._look, 10)
+        try:
+            self.prog.start()
+            wait_until(lambda: 'the gateway listens: ' + self.prog.log_text(), self._look, 10)
+        except BaseException:
+            self.prog.kill9()
+            shutil.rmtree(self.dir, ignore_errors=True)
+            raise
 
     def _look(self):
         assert self.prog.alive, self.prog.log_text()
