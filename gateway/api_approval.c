@@ -19,7 +19,7 @@ static void list_item(const struct paged_filter *f, uint64_t before, Wire__Appro
     item->approval_list = m;
 }
 
-static void ask_page(const struct paged_filter *f, uint64_t before, uint32_t limit, void (*send)(void *u, Wire__Item *item), void *u)
+static void ask_page(const struct paged_filter *f, uint64_t before, uint32_t limit, paged_send *send, void *u)
 {
     Wire__ApprovalList m;
     Wire__Item item;
@@ -35,7 +35,8 @@ static void render_page(const Wire__Answer *a, struct json *j, struct paged_end 
 
     for (size_t i = 0; i < l->n_approvals; i++)
         shape_approval(j, l->approvals[i]);
-    *ret = (struct paged_end){ .n = (uint32_t)l->n_approvals, .more = l->more, .before = l->n_approvals ? l->approvals[l->n_approvals - 1]->id : 0 };
+    *ret = (struct paged_end){ .n = (uint32_t)l->n_approvals, .more = l->more,
+                               .before = l->n_approvals ? l->approvals[l->n_approvals - 1]->id : 0 };
 }
 
 static const char *const kept[] = { "status", NULL };

@@ -256,7 +256,7 @@ static void end_cb(struct ask_call *c, enum err e, const Wire__Answer *a, uint64
         return; // the tick tries again
     const Wire__Session *s = a->session;
     buf_reset(&scratch);
-    frame_output_end(&scratch, o->task, o->session, s->status, s->has_exit ? &s->exit_code : NULL, o->at);
+    frame_output_end(&scratch, o->task, o->session, s->status, s->has_exit ? &s->exit_code : NULL);
     send_frame(o);
     finish(o);
 }

@@ -8,7 +8,7 @@
 
 static unsigned find_status(const char *s) { return session_status_find(s); }
 
-static void ask_page(const struct paged_filter *f, uint64_t before, uint32_t limit, void (*send)(void *u, Wire__Item *item), void *u)
+static void ask_page(const struct paged_filter *f, uint64_t before, uint32_t limit, paged_send *send, void *u)
 {
     Wire__SessionList m = WIRE__SESSION_LIST__INIT;
     Wire__Item item = WIRE__ITEM__INIT;
@@ -30,7 +30,8 @@ static void render_page(const Wire__Answer *a, struct json *j, struct paged_end 
 
     for (size_t i = 0; i < s->n_sessions; i++)
         shape_session(j, s->sessions[i]);
-    *ret = (struct paged_end){ .n = (uint32_t)s->n_sessions, .more = s->more, .before = s->next_before ? s->next_before : last };
+    *ret = (struct paged_end){ .n = (uint32_t)s->n_sessions, .more = s->more,
+                               .before = s->next_before ? s->next_before : last };
 }
 
 static const char *const kept[] = { "status", "desktopId", "taskId", "limit", NULL };

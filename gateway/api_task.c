@@ -45,7 +45,8 @@ static bool read_params(struct request *r, struct list_params *p)
     p->nothing = false;
     p->q[0] = 0;
     p->f.q = p->q;
-    return params_word(r, "status", find_status, &p->f.status) && params_id(r, "desktopId", ENTITY_DESKTOP, &p->f.desktop, &p->nothing) &&
+    return params_word(r, "status", find_status, &p->f.status) &&
+           params_id(r, "desktopId", ENTITY_DESKTOP, &p->f.desktop, &p->nothing) &&
            params_word(r, "type", find_type, &p->f.type) && params_text(r, "q", p->q, sizeof p->q) &&
            params_number(r, "limit", 1, LIST_MAX, &p->limit) && params_before(r, ENTITY_TASK, &p->before);
 }
@@ -65,7 +66,7 @@ static void list_item(const struct paged_filter *f, uint64_t before, uint32_t li
     item->task_list = m;
 }
 
-static void ask_page(const struct paged_filter *f, uint64_t before, uint32_t limit, void (*send)(void *u, Wire__Item *item), void *u)
+static void ask_page(const struct paged_filter *f, uint64_t before, uint32_t limit, paged_send *send, void *u)
 {
     Wire__TaskList m;
     Wire__Item item;

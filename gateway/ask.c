@@ -189,6 +189,11 @@ static void replied_cb(struct peer_call *call, enum err e, const Wire__Reply *re
     batch_free(b);
 }
 
+static ProtobufCMessageUnknownField packed(unsigned tag, size_t n, uint8_t *data)
+{
+    return (ProtobufCMessageUnknownField){ tag, PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED, n, data };
+}
+
 // The items are given to the peer as messages whose fields 2 (actor) and body stand, already packed, among the fields "it
 // does not know": it numbers them, and protobuf-c writes such fields out as they are.
 static void send_batch(struct ask *a, enum kind kind)
@@ -204,8 +209,8 @@ static void send_batch(struct ask *a, enum kind kind)
         unsigned k = 0;
         wire__item__init(&item[i]);
         if (s->actor_n)
-            field[i][k++] = (ProtobufCMessageUnknownField){ 2, PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED, s->actor_n, b->bytes.data + s->actor };
-        field[i][k++] = (ProtobufCMessageUnknownField){ s->tag, PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED, s->body_n, b->bytes.data + s->body };
+            field[i][k++] = packed(2, s->actor_n, b->bytes.data + s->actor);
+        field[i][k++] = packed(s->tag, s->body_n, b->bytes.data + s->body);
         item[i].base.n_unknown_fields = k;
         item[i].base.unknown_fields = field[i];
         items[i] = &item[i];

@@ -116,8 +116,8 @@ struct cache_entry *cache_make(const struct cache_key *k, struct text body, stru
         to += from[i]->n;
     }
     crypto_hash(hash, body.p, body.n);
-    snprintf(e->etag, sizeof e->etag, "\"%02x%02x%02x%02x%02x%02x%02x%02x\"", hash[0], hash[1], hash[2], hash[3], hash[4], hash[5],
-             hash[6], hash[7]);
+    snprintf(e->etag, sizeof e->etag, "\"%02x%02x%02x%02x%02x%02x%02x%02x\"", hash[0], hash[1], hash[2], hash[3], hash[4],
+             hash[5], hash[6], hash[7]);
     return e;
 }
 

@@ -558,9 +558,8 @@ void frame_output(struct buf *out, const struct frame_output *o, const uint64_t 
     close_live(&j);
 }
 
-void frame_output_end(struct buf *out, uint64_t task, uint64_t session, uint32_t status, const int32_t *exit, uint64_t next)
+void frame_output_end(struct buf *out, uint64_t task, uint64_t session, uint32_t status, const int32_t *exit)
 {
-    id_line(out, next);
     struct json j = open_live(out, "task.output.end", 0);
     id(&j, "taskId", ENTITY_TASK, task);
     id(&j, "sessionId", ENTITY_SESSION, session);

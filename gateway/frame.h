@@ -38,5 +38,6 @@ struct frame_output {
 };
 // next: the offset that becomes the frame's id line, for GET .../output; NULL: no id line (activity stream).
 void frame_output(struct buf *out, const struct frame_output *o, const uint64_t *next);
-// The last frame of GET .../output as a stream. status: enum session_status. exit: NULL if the run had none.
-void frame_output_end(struct buf *out, uint64_t task, uint64_t session, uint32_t status, const int32_t *exit, uint64_t next);
+// The last frame of GET .../output as a stream; without an id line: the offset stays that of the last output. status: enum
+// session_status. exit: NULL if the run had none.
+void frame_output_end(struct buf *out, uint64_t task, uint64_t session, uint32_t status, const int32_t *exit);

@@ -126,8 +126,8 @@ bool hot_serve(struct request *r)
     if (k.query.n > CACHE_QUERY_MAX)
         return false;
     const struct cache_entry *e = cache_find(gw->cache, &k);
-    if (e && e->sequence == ask_newest(gw->ask) && e->epoch == ask_epoch(gw->ask) && clock_mono_ms() - e->made_ms <= HOT_AGE_MS &&
-        peer_is_up(gw->peer)) {
+    if (e && e->sequence == ask_newest(gw->ask) && e->epoch == ask_epoch(gw->ask) &&
+        clock_mono_ms() - e->made_ms <= HOT_AGE_MS && peer_is_up(gw->peer)) {
         answer(r, e);
         return true;
     }
@@ -220,7 +220,8 @@ static void filled_cb(struct ask_call *c, enum err e, const Wire__Answer *a, uin
     free(f);
 }
 
-void hot_ask(struct request *r, Wire__Item *item, Wire__Answer__BodyCase want, hot_render *render, void (*instead)(struct request *r))
+void hot_ask(struct request *r, Wire__Item *item, Wire__Answer__BodyCase want, hot_render *render,
+             void (*instead)(struct request *r))
 {
     struct gateway *gw = r->x->gw;
     struct cache_key k = key_of(r);

@@ -23,4 +23,5 @@ typedef bool hot_render(struct hot_page *p, const Wire__Answer *a);
 // and calls hot_ask.
 bool hot_serve(struct request *r);
 // The item's answer goes to r and to all who come for the same meanwhile. instead may be NULL if render never says false.
-void hot_ask(struct request *r, Wire__Item *item, Wire__Answer__BodyCase want, hot_render *render, void (*instead)(struct request *r));
+void hot_ask(struct request *r, Wire__Item *item, Wire__Answer__BodyCase want, hot_render *render,
+             void (*instead)(struct request *r));

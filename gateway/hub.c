@@ -390,6 +390,14 @@ void hub_drain(struct hub *h, unsigned spread_ms)
 
 // ---------------------------------------------------------------- opening
 
+// Where a stream without an id begins: behind all we know to be committed, by the bus or by any answer of the broker. What is
+// committed from now on is behind that.
+static uint64_t from_now_on(const struct hub *h)
+{
+    uint64_t next = tail_next(h->tail), asked = ask_newest(h->gw->ask) + 1;
+    return ask_epoch(h->gw->ask) == tail_epoch(h->tail) && asked > next ? asked : next;
+}
+
 // Answers the head and the first octets. False when the subscriber is no more.
 static bool begin(struct sub *s)
 {
@@ -405,8 +413,8 @@ static bool begin(struct sub *s)
     s->stream = (struct exchange_stream){ .writable = writable_cb, .closed = closed_cb };
     exchange_begin(x, 200, "text/event-stream", &s->stream);
     s->begun = true;
-    if (!s->resume && tail_known(h->tail)) { // everything committed from now on
-        s->cursor.number = tail_next(h->tail);
+    if (!s->resume && tail_known(h->tail)) {
+        s->cursor.number = from_now_on(h);
         s->opening->placed = true;
     }
     s->last_s = h->now_s;
@@ -456,7 +464,7 @@ static void let_in(struct sub *s)
             hold(s);
             return;
         }
-        s->cursor.number = tail_next(h->tail);
+        s->cursor.number = from_now_on(h);
     }
     opening_free(o);
     s->opening = NULL;

@@ -23,11 +23,12 @@ struct paged_end {         // what a page says about the list
     uint64_t total;
     bool has_total;
 };
+typedef void paged_send(void *u, Wire__Item *item);
 struct paged_kind {
     Wire__Answer__BodyCase want;
     enum entity id;                // of the objects
     const char *const *kept;       // the query parameters that a Link repeats; NULL ends them
-    void (*ask)(const struct paged_filter *f, uint64_t before, uint32_t limit, void (*send)(void *u, Wire__Item *item), void *u);
+    void (*ask)(const struct paged_filter *f, uint64_t before, uint32_t limit, paged_send *send, void *u);
     // Writes the page's objects, without the array's brackets.
     void (*render)(const Wire__Answer *a, struct json *j, struct paged_end *ret);
 };

@@ -85,7 +85,7 @@ static void answered_cb(struct ask_call *c, enum err e, const Wire__Answer *a, u
         r->answered(r, a);
 }
 
-void request_ask(struct request *r, Wire__Item *item, Wire__Answer__BodyCase want, void (*answered)(struct request *, const Wire__Answer *))
+void request_ask(struct request *r, Wire__Item *item, Wire__Answer__BodyCase want, request_answered *answered)
 {
     r->want = want;
     r->answered = answered;
@@ -94,7 +94,7 @@ void request_ask(struct request *r, Wire__Item *item, Wire__Answer__BodyCase wan
 }
 
 void request_ask_target(struct request *r, Wire__Item__BodyCase what, uint64_t id, Wire__Answer__BodyCase want,
-                        void (*answered)(struct request *, const Wire__Answer *))
+                        request_answered *answered)
 {
     Wire__Target t = WIRE__TARGET__INIT;
     Wire__Item item = WIRE__ITEM__INIT;

@@ -11,13 +11,15 @@
 #include "route.h"
 #include "wire.pb-c.h"
 
+typedef void request_answered(struct request *r, const Wire__Answer *a);
+
 struct request {
     struct exchange *x;
     const struct route *row;      // NULL: no such path or method, to be told once the credential is known
     unsigned allow;
     uint64_t id;                  // the path's :id
     uint64_t newest;              // event number that the answer at hand reflects
-    void (*answered)(struct request *r, const Wire__Answer *a);
+    request_answered *answered;
     Wire__Answer__BodyCase want;
     struct ask_call ask;
     struct cred_call cred;
@@ -34,10 +36,10 @@ void request_free(struct request *r);
 
 // The actor and, in `item`, the body must be set. answered() is called with the broker's answer of that kind; any error is
 // answered here. BODY__NOT_SET as `want`: any.
-void request_ask(struct request *r, Wire__Item *item, Wire__Answer__BodyCase want, void (*answered)(struct request *, const Wire__Answer *));
+void request_ask(struct request *r, Wire__Item *item, Wire__Answer__BodyCase want, request_answered *answered);
 // A query or command that needs an id alone.
 void request_ask_target(struct request *r, Wire__Item__BodyCase what, uint64_t id, Wire__Answer__BodyCase want,
-                        void (*answered)(struct request *, const Wire__Answer *));
+                        request_answered *answered);
 
 // The body as an object: free with json_decref. False: it has been answered.
 bool request_body(struct request *r, json_t **ret);

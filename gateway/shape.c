@@ -348,7 +348,8 @@ static enum err get_filled(const json_t *o, const char *key, char **ret, bool *g
     return ERR_OK;
 }
 
-static enum err get_word(const json_t *o, const char *key, unsigned (*find)(const char *), uint32_t *ret, bool *given, struct fault *f)
+static enum err get_word(const json_t *o, const char *key, unsigned (*find)(const char *), uint32_t *ret, bool *given,
+                         struct fault *f)
 {
     const char *s = NULL;
     if (json_in_str(o, key, &s, given) != ERR_OK)

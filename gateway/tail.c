@@ -625,3 +625,8 @@ uint64_t tail_next(const struct tail *t)
 {
     return t->next;
 }
+
+uint64_t tail_epoch(const struct tail *t)
+{
+    return t->epoch;
+}

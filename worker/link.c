@@ -58,10 +58,8 @@ struct link {
     struct peer_call report;
     bool reporting, progress;
     uv_timer_t report_timer;
-    uint64_t reported_ms;              // when the last one was sent
     unsigned report_pause_ms;
-    uint64_t *report_sessions;         // that were in it
-    size_t n_report_sessions;
+    unsigned singles;                  // so many reports have one session each: the broker refused one of several
     Wire__OutputPiece *pieces, **piece_list; // REPORT_PIECES of each
 
     uint64_t live_since_ms;
@@ -312,8 +310,10 @@ static void reported_cb(struct peer_call *c, enum err e, const Wire__Reply *repl
     if (!e)
         for (size_t i = 0; i < reply->answers[0]->report_ack->n_sessions; i++)
             take_ack(l, reply->answers[0]->report_ack->sessions[i]);
-    else if (e != ERR_UNAVAILABLE && e != ERR_OUTCOME_UNKNOWN)
+    else if (e != ERR_UNAVAILABLE && e != ERR_OUTCOME_UNKNOWN) {
         log_warn("the broker did not take a report: %s", err_name(e));
+        l->singles = l->n_jobs; // so that the one it does not like keeps none of the others waiting
+    }
     // A report that changed nothing is not repeated at once, whatever the reason.
     l->report_pause_ms = e || !l->progress ? longer(l->report_pause_ms) : 0;
     int ms = due_in(l);
@@ -350,8 +350,11 @@ static void send_report(struct link *l)
     Wire__WorkReport m = WIRE__WORK_REPORT__INIT;
     Wire__Item item = WIRE__ITEM__INIT, *items[1] = { &item };
     size_t n_pieces = 0, n = 0, budget = REPORT_MAX;
+    size_t max = l->singles ? 1 : REPORT_SESSIONS;
+    if (l->singles)
+        l->singles--;
     // Who comes first goes to the end, so that one that always has much to tell does not keep the others waiting.
-    for (unsigned i = 0, all = l->n_jobs; i < all && n < REPORT_SESSIONS && n_pieces < REPORT_PIECES && budget > 0; i++) {
+    for (unsigned i = 0, all = l->n_jobs; i < all && n < max && n_pieces < REPORT_PIECES && budget > 0; i++) {
         struct job *j = container_of(l->jobs.next, struct job, at);
         list_remove(&j->at);
         list_push_back(&l->jobs, &j->at);
@@ -373,7 +376,6 @@ static void send_report(struct link *l)
     item.body_case = WIRE__ITEM__BODY_WORK_REPORT;
     item.work_report = &m;
     l->reporting = true;
-    l->reported_ms = uv_now(l->conf.loop);
     fault_point("reporting");
     peer_ask(l->peer, &l->report, items, 1, REPORT_MS);
     fault_point("reported");
@@ -582,7 +584,7 @@ static void look_drained(struct link *l)
     }
     if ((ended || !l->drain_known) && peer_is_up(l->peer) && now - l->idle_since_ms < CONFIRM_MS)
         return;
-    l->told = true;
+    l->told = l->stopping = true; // nothing is taken up any more
     l->conf.drained(l->conf.u);
 }
 
@@ -629,7 +631,6 @@ void link_stop(struct link *l)
         uv_run(l->conf.loop, UV_RUN_ONCE);
         uv_update_time(l->conf.loop);
     }
-    spool_flush(l->conf.spool);
 }
 
 // ---------------------------------------------------------------- the beginning

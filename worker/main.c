@@ -22,7 +22,7 @@
 #include "spool.h"
 
 #define PROGRAM "mc-worker"
-enum { LOST_MAX_MS = 5000, LOST_STEP_US = 10000, FOUND_MAX = 65536, PATH_TEXT = 4096 };
+enum { LOST_MAX_MS = 5000, LOST_STEP_US = 10000, FOUND_MAX = 65536, PATH_TEXT = 4096, FLUSH_MS = 1000 };
 
 static struct {
     const char *data, *broker, *key, *slots, *spool, *drain, *stall, *log;
@@ -136,10 +136,11 @@ static void drained_cb(void *u)
     uv_stop(a->loop);
 }
 
-static void now(struct app *a)
+static _Noreturn void leave(struct app *a)
 {
-    log_info("stopping at once");
-    link_stop(a->link);
+    proc_flush(FLUSH_MS);
+    spool_flush(a->spool);
+    log_info("stopped");
     _exit(0); // never through nng's end: it can hang
 }
 
@@ -147,8 +148,11 @@ static void signal_cb(uv_signal_t *h, int signum)
 {
     struct app *a = h->data;
     static bool asked;
-    if (signum == SIGINT || asked)
-        now(a);
+    if (signum == SIGINT || asked) {
+        log_info("stopping at once");
+        link_stop(a->link);
+        leave(a);
+    }
     asked = true;
     link_drain(a->link);
 }
@@ -248,7 +252,5 @@ int main(int argc, char **argv)
     notify_ready(); // a broker that is away is no reason not to be
 
     uv_run(a.loop, UV_RUN_DEFAULT);
-    spool_flush(a.spool);
-    log_info("stopped");
-    _exit(0);
+    leave(&a);
 }

@@ -47,6 +47,7 @@ static uv_loop_t *the_loop;
 static struct list all = { &all, &all };
 static uv_timer_t tend_timer;
 static bool orphans_seen;
+static unsigned n_procs; // also those that were closed and are not gone yet
 static uint8_t shared[READ_SIZE]; // one for all: its content is handed on before the loop goes on
 
 // ---------------------------------------------------------------- reading
@@ -56,6 +57,7 @@ static void let_go(struct proc *p)
     if (--p->open == 0 && p->closing) {
         close(p->pidfd);
         free(p);
+        n_procs--;
     }
 }
 
@@ -424,6 +426,7 @@ enum err proc_spawn(const struct driver_cmd *cmd, const char *content, const cha
     if (content_in >= 0)
         close(content_in);
     list_push_back(&all, &p->at);
+    n_procs++;
     if (p->id.cgroup[0]) { // what it starts before it is in has its mark all the same
         p->group = (struct cgroup_task){ .path = p->id.cgroup, .pid = pid, .done = moved_cb };
         p->moving = true;
@@ -456,6 +459,7 @@ fail:
         return ERR_IO;
     }
     p->closing = true;
+    n_procs++;
     uv_handle_t *h[] = { (uv_handle_t *)&p->again, (uv_handle_t *)&p->exit, (uv_handle_t *)&p->pipe[0].poll, (uv_handle_t *)&p->pipe[1].poll };
     for (unsigned i = 0, n = p->open; i < n; i++) { // they were made in this order
         h[i]->data = p;
@@ -517,6 +521,15 @@ void proc_close(struct proc *p)
     uv_timer_stop(&p->again);
     uv_close((uv_handle_t *)&p->exit, freed_cb);
     uv_close((uv_handle_t *)&p->again, freed_cb);
+}
+
+void proc_flush(unsigned ms)
+{
+    uint64_t until = clock_mono_ms() + ms;
+    while (n_procs && clock_mono_ms() < until) {
+        uv_run(the_loop, UV_RUN_NOWAIT);
+        usleep(1000);
+    }
 }
 
 void proc_kill_all(unsigned ms)

@@ -39,5 +39,7 @@ unsigned proc_sweep(struct proc *p);
 // Reads what is still in the pipes (bounded), closes them, reaps the main process and lets go. Takes p.
 void proc_close(struct proc *p);
 
+// At the end of the program: turns the loop until what proc_close let go of is gone, at most ms.
+void proc_flush(unsigned ms);
 // At the end of the program: KILLs all trees and waits for them, at most ms.
 void proc_kill_all(unsigned ms);

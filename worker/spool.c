@@ -18,7 +18,7 @@
 #include "crypto.h"
 #include "log.h"
 
-enum { SUM_CHARS = 16, END_HEAD = 8, SYNC_MS = 100, JOURNAL_MAX = 4 * 1024 * 1024, NAMES_MAX = 64, PATH_MAX_OCTETS = 4096 + 64 };
+enum { SUM_CHARS = 16, END_HEAD = 8, SYNC_MS = 100, FLUSH_MS = 2000, JOURNAL_MAX = 4 * 1024 * 1024, NAMES_MAX = 64, PATH_MAX_OCTETS = 4096 + 64 };
 static const char end_magic[END_HEAD] = "mc-end-1"; // no NUL: eight octets
 
 // ---------------------------------------------------------------- lines and records (pure)
@@ -547,6 +547,9 @@ static void read_ends(struct spool *s, const struct spool_found *found)
             r = spool_end_parse(b.data, b.len);
         buf_fini(&b);
         if (r && r->session == session) {
+            const struct live *l = live_find(s, session);
+            if (l) // it was swept before its end was written
+                spool_guard_remove(s, l->line.task, session);
             live_drop(s, session);
             found->ended(found->u, r);
             continue;
@@ -691,6 +694,10 @@ void spool_forget(struct spool *s, uint64_t session)
 
 void spool_flush(struct spool *s)
 {
+    for (int i = 0; s->working && i < FLUSH_MS; i++) {
+        uv_run(s->loop, UV_RUN_NOWAIT);
+        usleep(1000); // the program ends: there is nothing else to do
+    }
     for (size_t i = 0; i < s->n_unsynced; i++) {
         char name[NAMES_MAX];
         end_name(name, s->unsynced[i]);

@@ -150,7 +150,10 @@ def test_ctrl_c_from_a_terminal():
         harness._known.add(pid)
         seen = b''
         while b'Ctrl-C stops it' not in seen:
-            seen += os.read(fd, 4096)
+            try:
+                seen += os.read(fd, 4096)
+            except OSError:
+                raise AssertionError('it ended: %r' % seen)
         os.write(fd, b'\x03')
         status = None
 

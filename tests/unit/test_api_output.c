@@ -166,13 +166,14 @@ static void read_frames(struct fake_exchange *f, struct followed *r)
         json_t *j;
         assert_int_equal(json_in_parse(data + 6, (size_t)(stop - data - 6), &j, why, sizeof why), ERR_OK);
         json_t *payload = json_object_get(j, "payload");
-        uint64_t id;
-        assert_int_equal(sscanf(p, "id: %lu", &id), 1);
         if (strcmp(json_string_value(json_object_get(j, "type")), "task.output.end") == 0) {
             r->ends++;
             assert_string_equal(json_string_value(json_object_get(payload, "status")), "failed");
             assert_int_equal(json_integer_value(json_object_get(payload, "exitCode")), 3);
+            assert_ptr_equal(data, p); // no id line
         } else {
+            uint64_t id;
+            assert_int_equal(sscanf(p, "id: %lu", &id), 1);
             uint64_t offset = (uint64_t)json_integer_value(json_object_get(payload, "offset"));
             const char *text = json_string_value(json_object_get(payload, "data"));
             assert_true(offset >= r->next);

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <uv.h>
 #include "bus.h"
@@ -331,6 +333,33 @@ static void too_big_a_request(void **state)
     assert_int_equal(a.e, ERR_OK);
 }
 
+// Connections that break while much is under way: each is given up and dialled again. (Without our own nng_stream_send and
+// nng_stream_recv, nng's reaper hangs within some hundred of these, and nothing connects any more.)
+static void breaks_under_load(void **state)
+{
+    static struct echo e;
+    static struct client c;
+    static struct asked small[20], big;
+    static uint8_t monster[1024 * 1024 + 1];
+    unsigned done = 0;
+    (void)state;
+
+    serve(&e, fresh_url(), 64);
+    dial(&c, url);
+    for (unsigned round = 0; round < 300; round++) {
+        RUN_UNTIL(c.up && c.ups == round + 1);
+        done = 0;
+        for (unsigned i = 0; i < 20; i++)
+            ask(&c, &small[i], &done, "x", 1, PATIENCE_MS);
+        ask(&c, &big, &done, monster, sizeof monster, PATIENCE_MS);
+        RUN_UNTIL(done == 21 && c.downs == round + 1);
+        assert_int_equal(big.e, ERR_CLOSED);
+        for (unsigned i = 0; i < 20; i++)
+            assert_true(small[i].e == ERR_OK || small[i].e == ERR_CLOSED);
+    }
+    RUN_UNTIL(e.gone >= 300);
+}
+
 struct heard {
     unsigned n;
     uint32_t last;
@@ -550,6 +579,43 @@ static void canary_heals_the_bus(void **state)
     assert_true(live.n > 0);
 }
 
+// Somebody else's process finds the door closed, even where the file's mode would let it in.
+static void strangers_are_refused(void **state)
+{
+    static struct echo e;
+    const uint8_t header[8] = { 0, 'S', 'P', 0, 0, 0x30, 0, 0 };
+    uint8_t answer[8];
+    int status;
+    (void)state;
+
+    if (geteuid() != 0) // only root can become somebody else
+        skip();
+    serve(&e, fresh_url(), 16);
+    assert_int_equal(chmod(dir, 0711), 0);
+    assert_int_equal(chmod(url + 6, 0666), 0);
+    assert_true(accepts(url + 6, 0x30)); // root
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        if (setgroups(0, NULL) || setgid(65534) || setuid(65534))
+            _exit(9);
+        struct sockaddr_un un = { .sun_family = AF_UNIX };
+        struct timeval patience = { .tv_sec = 20 };
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        snprintf(un.sun_path, sizeof un.sun_path, "%s", url + 6);
+        if (fd < 0 || connect(fd, (struct sockaddr *)&un, sizeof un) < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience))
+            _exit(8);
+        if (send(fd, header, sizeof header, MSG_NOSIGNAL) != 8 || recv(fd, answer, sizeof answer, MSG_WAITALL) != 8)
+            _exit(7);
+        ssize_t n = recv(fd, answer, sizeof answer, 0); // it hangs up by itself
+        _exit(n == 0 || (n < 0 && errno != EAGAIN) ? 0 : 6);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    assert_int_equal(chmod(dir, 0700), 0);
+}
+
 // A healthy listener is left alone: its connections stay.
 static void canary_leaves_the_healthy_alone(void **state)
 {
@@ -597,11 +663,13 @@ int main(void)
         cmocka_unit_test(time_out),
         cmocka_unit_test(nobody_there),
         cmocka_unit_test(too_big_a_request),
+        cmocka_unit_test(breaks_under_load),
         cmocka_unit_test(publish_and_subscribe),
         cmocka_unit_test(publishers_dial),
         cmocka_unit_test(bad_addresses),
         cmocka_unit_test(mode_of_the_socket),
         cmocka_unit_test(over_tcp),
+        cmocka_unit_test(strangers_are_refused),
         cmocka_unit_test(canary_heals_requests),
         cmocka_unit_test(canary_heals_the_bus),
         cmocka_unit_test(canary_leaves_the_healthy_alone),

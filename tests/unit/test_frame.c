@@ -334,9 +334,9 @@ static void live_frames(void **u)
     assert_string_equal(buf_cstr(&b), "data: {\"type\":\"stream.resync\",\"payload\":{\"oldest\":77}}\n\n");
 
     buf_reset(&b);
-    frame_output_end(&b, 1, 2, SESSION_FAILED, &code, 105);
+    frame_output_end(&b, 1, 2, SESSION_FAILED, &code);
     assert_string_equal(buf_cstr(&b),
-        "id: 105\ndata: {\"type\":\"task.output.end\",\"payload\":{\"taskId\":\"task_1\",\"sessionId\":\"session_2\","
+        "data: {\"type\":\"task.output.end\",\"payload\":{\"taskId\":\"task_1\",\"sessionId\":\"session_2\","
         "\"status\":\"failed\",\"exitCode\":-1}}\n\n");
     buf_fini(&b);
 }
