@@ -290,7 +290,7 @@ void tail_heard(struct tail *t, const uint8_t *data, size_t len)
 {
     arena_reset(&t->message);
     Wire__BusEvents *m = wire__bus_events__unpack(arena_allocator(&t->message), len, data);
-    if (!m) {
+    if (!m || !m->epoch || !m->first) {
         log_warn("a message of the bus cannot be read");
         return;
     }

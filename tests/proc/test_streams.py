@@ -142,13 +142,13 @@ def test_cut_anywhere_resumed_anywhere_octet_for_octet(fresh, path):
     try:
         wait_until(lambda: 'all came to event %d: %s' % (end, [c.last_id for c in clients]),
                    lambda: all(c.last_id >= end for c in clients), 60)
+        wait_until('there were many cuts', lambda: sum(c.cuts for c in clients) >= 5 * len(clients), 60)
     finally:
         for c in clients:
             c.stop()
     want = whole(i, path, 0, end)
     assert want == whole(i, path, 1, end)
     assert len(want) > 60
-    assert sum(c.cuts for c in clients) > 50
     for c in clients:
         assert not c.refused, c.refused[:3]
         got = [f for f in c.frames if int(re.match(rb'id: (\d+)', f).group(1)) <= end]

@@ -602,7 +602,7 @@ static void strangers_are_refused(void **state)
         struct sockaddr_un un = { .sun_family = AF_UNIX };
         struct timeval patience = { .tv_sec = 20 };
         int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        snprintf(un.sun_path, sizeof un.sun_path, "%s", url + 6);
+        memcpy(un.sun_path, url + 6, strnlen(url + 6, sizeof un.sun_path - 1));
         if (fd < 0 || connect(fd, (struct sockaddr *)&un, sizeof un) < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience))
             _exit(8);
         if (send(fd, header, sizeof header, MSG_NOSIGNAL) != 8 || recv(fd, answer, sizeof answer, MSG_WAITALL) != 8)
@@ -640,11 +640,12 @@ static void stop(void **state)
     assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0); // nothing of the bus holds it any more
 }
 
-// nng 1.5.2 never frees a listener that died and was closed: about 10 KB for each cure.
+// nng 1.5.2 never frees a listener that died and was closed (about 10 KB for each cure), nor some of the messages that were
+// on their way when a connection broke (nng #1713).
 const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void)
 {
-    return "leak:nng_listener_create\nleak:nng_listener_start\n";
+    return "leak:nng_listener_create\nleak:nng_listener_start\nleak:nng_msg_alloc\n";
 }
 
 // nng counts references to messages with atomics of its own, which the sanitizer cannot see.
