@@ -113,17 +113,34 @@ static enum err authenticate(struct work *w, const struct command *c)
 
 // ---------------------------------------------------------------- repeats
 
-static struct key dedupe_key(const struct cmd *c)
+// Number 0 holds the client's low mark: up to there it has had its answers, and what they were is forgotten.
+static struct key dedupe_key(const struct cmd *c, uint64_t number)
 {
     struct key k = { .n = 0 };
-    return *key_u64(key_bytes(&k, c->client_id, 16), c->item->number);
+    return *key_u64(key_bytes(&k, c->client_id, 16), number);
+}
+
+static enum err low_mark(struct work *w, uint64_t *ret)
+{
+    struct key k = dedupe_key(w->cmd, 0);
+    Rec__Outcome *o;
+    enum err e = rec_get(w->txn, w->arena, DB_DEDUPE, &k, &rec__outcome__descriptor, &o);
+    *ret = e ? 0 : o->id;
+    return e == ERR_NOT_FOUND ? ERR_OK : e;
 }
 
 static enum err repeat(struct work *w, bool *ret_done)
 {
-    struct key k = dedupe_key(w->cmd);
+    struct key k = dedupe_key(w->cmd, w->cmd->item->number);
     Rec__Outcome *o;
-    enum err e = rec_get(w->txn, w->arena, DB_DEDUPE, &k, &rec__outcome__descriptor, &o);
+    uint64_t low;
+    enum err e = low_mark(w, &low);
+    *ret_done = false;
+    if (e)
+        return e;
+    if (w->cmd->item->number <= low) // a copy that was under way for long: it was applied, and its client does not wait any more
+        return ERR_OUTCOME_UNKNOWN;
+    e = rec_get(w->txn, w->arena, DB_DEDUPE, &k, &rec__outcome__descriptor, &o);
     *ret_done = e == ERR_OK;
     if (e)
         return e == ERR_NOT_FOUND ? ERR_OK : e;
@@ -143,7 +160,7 @@ static uint64_t answered_id(const Wire__Answer *a)
 
 static enum err keep_answer(struct work *w)
 {
-    struct key k = dedupe_key(w->cmd);
+    struct key k = dedupe_key(w->cmd, w->cmd->item->number);
     Rec__Outcome o = REC__OUTCOME__INIT;
     o.answer = w->answer->body_case;
     o.id = answered_id(w->answer);
@@ -156,20 +173,25 @@ static enum err keep_answer(struct work *w)
 static enum err drop_answered(struct work *w)
 {
     enum { PER_COMMAND = 3 };
-    struct key prefix = { .n = 0 };
+    struct key prefix = { .n = 0 }, from = dedupe_key(w->cmd, 1), low_key = dedupe_key(w->cmd, 0);
+    Rec__Outcome low = REC__OUTCOME__INIT;
     struct cursor c;
     enum err e = cursor_open(&c, w->txn, DB_DEDUPE, key_bytes(&prefix, w->cmd->client_id, 16));
     if (e)
         return e;
-    bool on = cursor_seek(&c, NULL);
+    bool on = cursor_seek(&c, &from);
     for (int i = 0; on && i < PER_COMMAND && !e && key_read_u64(c.key.b + 16) <= w->cmd->answered_up_to; i++) {
+        low.id = key_read_u64(c.key.b + 16);
         e = cursor_del(&c);
         on = !e && cursor_next(&c);
     }
     if (!e)
         e = c.err;
     cursor_close(&c);
-    return e;
+    if (e || !low.id)
+        return e;
+    low.expires_log_ms = w->log_ms + OUTCOME_KEPT_MS;
+    return rec_put(w->txn, w->arena, DB_DEDUPE, &low_key, &low);
 }
 
 // ---------------------------------------------------------------- one command

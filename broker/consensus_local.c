@@ -10,7 +10,7 @@ enum { LOOK_EVERY = 8 };
 struct local {
     struct cons base;
     struct store *store;
-    uint64_t min_free;
+    uint64_t min_free, min_map;
     unsigned batches;
     int full;              // as last looked at; while it is, each batch looks again
     uv_thread_t thread;
@@ -30,8 +30,9 @@ static int no_room(struct local *l)
     struct store_room r;
     if (l->batches++ % LOOK_EVERY != 0 && !l->full)
         return 0;
-    store_room(l->store, &r);
-    l->full = r.disk_free < l->min_free || r.map_used > r.map_size - r.map_size / 10;
+    if (store_room(l->store, l->min_free, &r))
+        return 0; // the commit will tell
+    l->full = r.disk < l->min_free || r.map < l->min_map;
     return l->full;
 }
 
@@ -124,7 +125,7 @@ static void stop(struct cons *c)
     uv_thread_join(&l->thread);
 }
 
-enum err cons_local_new(uv_loop_t *loop, struct store *s, uint64_t min_free, struct cons **ret)
+enum err cons_local_new(uv_loop_t *loop, struct store *s, uint64_t min_free, uint64_t min_map, struct cons **ret)
 {
     static const struct cons_ops ops = { propose, role, stop };
     struct local *l = calloc(1, sizeof *l);
@@ -133,6 +134,7 @@ enum err cons_local_new(uv_loop_t *loop, struct store *s, uint64_t min_free, str
     l->base.ops = &ops;
     l->store = s;
     l->min_free = min_free;
+    l->min_map = min_map;
     l->ready.data = l;
     if (uv_mutex_init(&l->lock) || uv_cond_init(&l->wake) || uv_async_init(loop, &l->ready, ready_cb) ||
         uv_thread_create(&l->thread, writer, l)) {

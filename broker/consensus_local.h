@@ -4,5 +4,5 @@
 #include "consensus.h"
 
 struct store;
-// min_free: octets that must stay free on the disk for new work to be taken; the same share of the map is kept (a tenth).
-MUST_USE enum err cons_local_new(uv_loop_t *loop, struct store *s, uint64_t min_free, struct cons **ret);
+// min_free, min_map: octets that must stay free on the disk and in the map for new work to be taken: what is under way needs them.
+MUST_USE enum err cons_local_new(uv_loop_t *loop, struct store *s, uint64_t min_free, uint64_t min_map, struct cons **ret);

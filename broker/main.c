@@ -254,7 +254,7 @@ static enum err open_all(struct broker *br, uint64_t map_mib, uint64_t min_free_
     crypto_wipe(s.seal_key, sizeof s.seal_key);
     br->epoch = s.epoch;
     br->newest = s.newest;
-    e = cons_local_new(&br->loop, br->store, min_free_mib << 20, &br->cons);
+    e = cons_local_new(&br->loop, br->store, min_free_mib << 20, (map_mib << 20) / 10, &br->cons);
     if (!e)
         e = turns_new(&br->loop, br->cons, s.log_ms, &cbs, &br->turns);
     return e ? e : bus_new(&br->loop, &br->bus);

@@ -161,7 +161,8 @@ enum err orders_make(struct fleet *f, const struct worker *w, struct orders *os)
     os->o.forget = arena_alloc(&f->arena, os->cap * sizeof *os->o.forget);
     if (!os->o.assignments || !os->o.cancels || !os->o.forget)
         return ERR_NO_MEMORY;
-    os->o.drain = w->draining;
+    // Said only once nothing decided before can still be on its way: the worker leaves when it hears this.
+    os->o.drain = w->draining && !w->in_flight;
     enum err e = store_begin(f->conf.store, false, &t);
     if (e)
         return e;

@@ -362,16 +362,21 @@ static uint64_t free_pages(struct store *s)
     return n;
 }
 
-void store_room(struct store *s, struct store_room *ret)
+enum err store_room(struct store *s, uint64_t disk_low, struct store_room *ret)
 {
     MDB_envinfo info;
     MDB_stat st;
-    *ret = (struct store_room){ .map_size = s->map_size, .disk_free = disk_free(s->dir) };
+    *ret = (struct store_room){ .disk = disk_free(s->dir) };
     if (mdb_env_info(s->env, &info) || mdb_env_stat(s->env, &st))
-        return;
-    ret->map_used = ((uint64_t)info.me_last_pgno + 1) * st.ms_psize;
-    if (ret->map_used > ret->map_size / 4 * 3) // the file never shrinks: only when it is nearly as large as it may get does it matter
-        ret->map_used -= free_pages(s) * st.ms_psize;
+        return ERR_STORAGE_ERROR;
+    uint64_t used = ((uint64_t)info.me_last_pgno + 1) * st.ms_psize;
+    ret->map = s->map_size > used ? s->map_size - used : 0;
+    if (ret->disk < disk_low || ret->map < s->map_size / 4) { // the file never shrinks, but what was freed in it is used first
+        uint64_t freed = free_pages(s) * st.ms_psize;
+        ret->disk += freed;
+        ret->map += freed;
+    }
+    return ERR_OK;
 }
 
 void store_reader_check(struct store *s)

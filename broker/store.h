@@ -96,10 +96,10 @@ bool cursor_prev(struct cursor *c);
 MUST_USE enum err cursor_del(struct cursor *c); // the record it stands on; go on with cursor_next
 void cursor_close(struct cursor *c);
 
-// How full: octets used of the map (pages that were freed do not count) and octets free on the disk. Cheap until three quarters
-// of the map are in use; then it walks the list of free pages.
+// How many octets can still be written, as far as the map and the disk go. Pages that were freed inside the file count for both;
+// they are counted only when it gets tight (less than disk_low on the disk, or a quarter of the map), which takes longer.
 struct store_room {
-    uint64_t map_used, map_size, disk_free;
+    uint64_t map, disk;
 };
-void store_room(struct store *s, struct store_room *ret);
+MUST_USE enum err store_room(struct store *s, uint64_t disk_low, struct store_room *ret);
 void store_reader_check(struct store *s); // frees the slots of dead readers

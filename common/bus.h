@@ -1,7 +1,7 @@
 // nng's home: requests and replies, publish and subscribe, on a libuv loop. nng's own threads only push onto a lock-free
-// list and wake the loop (platform.md 1.1); every callback here runs on the loop's thread, and every function must be called
-// there. Endpoints live as long as the process: nothing here is closed but by the listener canary (platform.md 1.7), which
-// each listener has: it dials our own address once a second and listens anew after two failures in a row.
+// list and wake the loop; every callback here runs on the loop's thread, and every function must be called
+// there. Endpoints live as long as the process: nothing here is closed but by the listener canary, which
+// each listener has: it connects to our own address once a second, and listens anew when two tries in a row bring no pipe.
 //
 // Addresses: ipc:///path (0660; peers of another uid are refused unless they are root or share the socket's group),
 // tcp://127.0.0.1:PORT (loopback only).
@@ -28,7 +28,8 @@ struct bus_request {
 };
 struct bus_server_cbs {
     void (*request)(void *u, struct bus_request *r); // gives r: answer it with bus_reply, soon or much later, exactly once
-    void (*pipe_gone)(void *u, uint32_t pipe);       // requests of that pipe still have to be replied to
+    void (*pipe_gone)(void *u, uint32_t pipe);       // requests of that pipe still have to be replied to; also told of pipes that
+                                                     // never asked (the canary's); may be NULL
     void *u;
 };
 MUST_USE enum err bus_serve(struct bus *b, const char *url, size_t msg_max, unsigned max_held, const struct bus_server_cbs *cbs,
@@ -62,5 +63,6 @@ MUST_USE enum err bus_sub_listen(struct bus *b, const char *url, const char *top
 MUST_USE enum err bus_sub_dial(struct bus *b, const char *url, const char *topics, bus_event_cb *cb, void *u, struct bus_sub **ret);
 
 // Stops accepting and lets go of what the loop waits for, so that uv_run returns; nng itself is left to the end of the process
-// (nng_close can deadlock in 1.5.2). Leave main with _exit after flushing.
+// (nng_close can deadlock in 1.5.2). No callback comes after it; replies may still be sent. The loop must not be closed: nng's
+// threads may still ring it. Leave main with _exit after flushing.
 void bus_stop(struct bus *b);

@@ -42,4 +42,5 @@ struct peer_call {                 // embedded in the asker's own struct; must s
 void peer_ask(struct peer *p, struct peer_call *call, Wire__Item **items, size_t n, unsigned timeout_ms);
 // Workers: publishes one Live message (token filled in by peer.c). Lossy.
 void peer_publish_live(struct peer *p, Wire__Live *live);
+// No callback comes after it, whatever is still outstanding; the rest as bus_stop.
 void peer_stop(struct peer *p);

@@ -395,6 +395,15 @@ static void row_cb(struct hub_tap *t)
         go_on(o);
 }
 
+static void drain_cb(struct hub_tap *t)
+{
+    struct output *o = container_of(t, struct output, tap);
+
+    if (!o->begun)
+        begin(o); // it comes back to another gateway
+    finish(o);
+}
+
 static void tick_cb(struct hub_tap *t)
 {
     struct output *o = container_of(t, struct output, tap);
@@ -475,7 +484,8 @@ void api_output(struct exchange *x, uint64_t task)
     if (o->follow) {
         if (!scratch.max)
             buf_init(&scratch, FRAME_MAX);
-        o->tap = (struct hub_tap){ .task = task, .session = o->session, .output = output_cb, .row = row_cb, .tick = tick_cb };
+        o->tap = (struct hub_tap){ .task = task, .session = o->session, .output = output_cb, .row = row_cb, .tick = tick_cb,
+                                   .drain = drain_cb };
         list_init(&o->tap.at);
         hub_tap_open(x->gw->hub, &o->tap);
     }

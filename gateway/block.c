@@ -1,3 +1,4 @@
+// A block grows at its end only. The cache finds it by stretch of numbers (a hash table) and gives up the one used longest ago.
 #include "block.h"
 #include <stdlib.h>
 #include <string.h>

@@ -1,3 +1,6 @@
+// Happy path: cursor_plan gathers pieces of the shared blocks from where the cursor stands, the caller gives them to the socket,
+// cursor_wrote moves the cursor behind what went out: by comparing ends when all of it went, by going through the same frames
+// again when the socket took less.
 #include "cursor.h"
 #include <stdlib.h>
 #include <string.h>

@@ -382,12 +382,6 @@ static void leave_all(struct hub *h, unsigned spread_ms, bool everybody)
         uv_timer_start(&h->ending, leave_cb, 0, ENDING_STEP_MS);
 }
 
-void hub_drain(struct hub *h, unsigned spread_ms)
-{
-    h->draining = true;
-    leave_all(h, spread_ms, true);
-}
-
 // ---------------------------------------------------------------- opening
 
 // Where a stream without an id begins: behind all we know to be committed, by the bus or by any answer of the broker. What is
@@ -807,6 +801,19 @@ static void heard_live(struct hub *h, const uint8_t *data, size_t len)
 void hub_tap_open(struct hub *h, struct hub_tap *t)
 {
     list_push_back(&h->taps, &t->at);
+}
+
+static void tap_drain(struct hub_tap *t, const void *u)
+{
+    (void)u;
+    t->drain(t);
+}
+
+void hub_drain(struct hub *h, unsigned spread_ms)
+{
+    h->draining = true;
+    leave_all(h, spread_ms, true);
+    taps(h, tap_drain, NULL);
 }
 
 void hub_tap_close(struct hub_tap *t)

@@ -1,3 +1,4 @@
+// A hash table of keys, each with the list of its streams; it holds only keys that have one.
 #include "owner.h"
 #include <stdlib.h>
 

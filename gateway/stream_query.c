@@ -1,3 +1,4 @@
+// Each parameter is read by name from the query as it came; comma lists are taken apart in a copy.
 #include "stream_query.h"
 #include <string.h>
 #include "block.h"

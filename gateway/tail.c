@@ -5,6 +5,8 @@
 // sync() reads the log from where we stand in pages, and bus messages only say how far there is to go, until we are level.
 // A restored backup (another epoch), or rows that were pruned before we had them: everything is dropped and lost() told.
 //
+// A bus that has fallen silent while the broker answers: the log is asked once a second instead.
+//
 // Reading again: tail_want() joins or makes a fetch, which reads the missing part of one block from the log. FLYING_MAX are on
 // their way at once, the others queue. One that fails stays, with who waits for it, and is sent again by the next tick.
 #include "tail.h"
@@ -21,6 +23,7 @@ enum {
     FETCH_OCTETS = 512 * 1024,
     FETCH_BUCKETS = 256,
     HOLES_MAX = 16,
+    SILENT_TICKS = 3,               // an idle bus speaks twice a second: after this it is taken for dead, and the log asked
     MESSAGE_MAX = 16 * 1024 * 1024, // unpacked
     ROW_MAX = 8 * 1024 * 1024,      // unpacked
 };
@@ -52,7 +55,7 @@ struct tail {
     bool known, up, level, syncing, sync_failed, warned;
     struct ask_call sync_call;
     struct hole holes[HOLES_MAX];
-    unsigned n_holes;
+    unsigned n_holes, silent;
     struct list queued, failed;
     struct list bucket[FETCH_BUCKETS];
     unsigned flying;
@@ -290,6 +293,7 @@ void tail_heard(struct tail *t, const uint8_t *data, size_t len)
 {
     arena_reset(&t->message);
     Wire__BusEvents *m = wire__bus_events__unpack(arena_allocator(&t->message), len, data);
+    t->silent = 0;
     if (!m || !m->epoch || !m->first) {
         log_warn("a message of the bus cannot be read");
         return;
@@ -606,7 +610,7 @@ void tail_tick(struct tail *t)
 {
     if (!t->up)
         return;
-    if (t->sync_failed || !t->known)
+    if (t->sync_failed || !t->known || ++t->silent > SILENT_TICKS)
         sync_log(t);
     again(t);
 }

@@ -470,7 +470,7 @@ static void polled_cb(struct peer_call *c, enum err e, const Wire__Reply *reply)
     if (!e) {
         const Wire__WorkOrders *o = reply->answers[0]->work_orders;
         take_orders(l, o);
-        l->drain_known = p->draining && o->n_assignments == 0;
+        l->drain_known = p->draining && o->drain && o->n_assignments == 0;
         look_drained(l);
     }
     if (e && e != ERR_UNAVAILABLE && e != ERR_OUTCOME_UNKNOWN)

@@ -566,10 +566,11 @@ class Follower:
 # ---------------------------------------------------------------- an installation
 
 class Install:
-    def __init__(self, gateways=1, workers=1, slots=8, env=None, ready=True, broker_args=(), gateway_args=(), worker_args=()):
+    def __init__(self, gateways=1, workers=1, slots=8, env=None, ready=True, broker_args=(), gateway_args=(), worker_args=(),
+                 data=None):
         _prepare()
         self.dir = tempfile.mkdtemp(prefix='mc-', dir='/tmp')   # unix socket paths are short
-        self.data = os.path.join(self.dir, 'd')
+        self.data = data or os.path.join(self.dir, 'd')
         self.run_file = os.path.join(self.dir, 'ran')
         os.mkdir(os.path.join(self.dir, 'log'))
         os.mkdir(os.path.join(self.dir, 'home'))

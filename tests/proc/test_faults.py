@@ -89,7 +89,8 @@ def judge(i, load, tasks, lost_worker):
         if t['status'] == 'done':
             assert runs[tag] == 1, '%s is done and ran %d times' % (tid, runs[tag])
         else:
-            assert lost_worker and t['status'] == 'failed' and t['error']['code'] == 'worker_lost', t
+            assert lost_worker and t['status'] == 'failed' and t['error']['code'] == 'worker_lost', \
+                '%s ran %d times; %s' % (json.dumps(t), runs[tag], i.sessions(tid))
         assert len(i.sessions(tid)) <= 1
     assert max(by_tag.values()) == 1, 'created twice: %s' % [x for x in by_tag.items() if x[1] > 1][:5]
     for tid, tag in load.acked.items():

@@ -419,6 +419,22 @@ static void follow_while_the_broker_is_away(void **u)
     fake_exchange_free(f);
 }
 
+static void drained(void **u)
+{
+    (void)u;
+    keep_text(0, STREAM_STDOUT, "one\n");
+    struct fake_exchange *f = ask_for(NULL, FOLLOW, NULL), *asking;
+    fake_settle();
+    asking = ask_for(NULL, FOLLOW, NULL);
+    hub_drain(hub, 100);
+    assert_true(f->ended);
+    assert_followed(f, "one\n", 4, 0);
+    assert_int_equal(asking->status, 200);
+    assert_true(asking->ended);
+    fake_exchange_free(f);
+    fake_exchange_free(asking);
+}
+
 // Characters cut anywhere, by pieces and by streams, come out whole where they can.
 static void characters(void **u)
 {
@@ -491,7 +507,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         T(text), T(holes), T(text_in_bounded_memory), T(follow_what_is_there), T(follow_live),
-        T(follow_while_the_broker_is_away), T(characters), T(follow_a_slow_reader),
+        T(follow_while_the_broker_is_away), T(drained), T(characters), T(follow_a_slow_reader),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

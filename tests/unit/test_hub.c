@@ -315,6 +315,18 @@ static void up_but_questions_fail(void **u)
     fake_exchange_free(f);
 }
 
+static void bus_falls_silent(void **u)
+{
+    struct fake_exchange *f = open_view(VIEW_ACTIVITY, NULL, NULL);
+    (void)u;
+    fake_settle();
+    commit_mixed(8);            // nobody says so
+    for (unsigned i = 0; i < 60 && !holds(f, "data:"); i++)
+        fake_run_ms(100);
+    assert_got(f, VIEW_ACTIVITY, (struct slice){ .from = 21, .to = UINT64_MAX });
+    fake_exchange_free(f);
+}
+
 // ---------------------------------------------------------------- resuming
 
 static void resume_from_everywhere(void **u)
@@ -924,6 +936,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         LEVEL_TEST(live_in_every_view),   LEVEL_TEST(one_write_for_all_that_is_new),
         LEVEL_TEST(bus_loses_messages),   LEVEL_TEST(broker_goes_and_comes),
+        LEVEL_TEST(bus_falls_silent),
         LEVEL_TEST(up_but_questions_fail), LEVEL_TEST(resume_from_everywhere),
         LEVEL_TEST(short_writes),         LEVEL_TEST(cut_at_every_octet),
         LEVEL_TEST(far_behind),           LEVEL_TEST(one_fetch_for_many),
