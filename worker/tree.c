@@ -240,8 +240,10 @@ unsigned tree_signal(const struct tree *t, uint8_t mark, int sig)
         if (p->mark != mark || p->state == 'Z' || p->state == 'X')
             continue;
         int fd = (int)syscall(SYS_pidfd_open, p->pid, 0);
-        if (fd < 0)
-            continue; // gone meanwhile
+        if (fd < 0) {
+            living += errno != ESRCH; // gone meanwhile, or out of descriptors: then it is tried again
+            continue;
+        }
         if (tree_start_time(p->pid) == p->start) {
             if (syscall(SYS_pidfd_send_signal, fd, sig, NULL, 0) == 0 || errno != ESRCH)
                 living++;

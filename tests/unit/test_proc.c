@@ -69,18 +69,19 @@ static void wake_cb(uv_timer_t *t)
 }
 
 // Turns the loop until the condition holds.
-#define UNTIL(condition)                                                        \
-    do {                                                                        \
-        uv_timer_t wake;                                                        \
-        uint64_t end = clock_mono_ms() + PATIENCE_MS;                           \
-        uv_timer_init(loop, &wake);                                             \
-        uv_timer_start(&wake, wake_cb, 5, 5);                                   \
-        while (!(condition) && clock_mono_ms() < end)                           \
-            uv_run(loop, UV_RUN_ONCE);                                          \
-        uv_close((uv_handle_t *)&wake, NULL);                                   \
-        uv_run(loop, UV_RUN_NOWAIT);                                            \
-        if (!(condition))                                                       \
-            fail_msg("%s: not within %d ms: %s", __func__, PATIENCE_MS, #condition); \
+#define UNTIL(condition)                                                                 \
+    do {                                                                                 \
+        uv_timer_t wake;                                                                 \
+        uint64_t end = clock_mono_ms() + PATIENCE_MS;                                    \
+        bool holds;                                                                      \
+        uv_timer_init(loop, &wake);                                                      \
+        uv_timer_start(&wake, wake_cb, 5, 5);                                            \
+        while (!(holds = (condition)) && clock_mono_ms() < end)                          \
+            uv_run(loop, UV_RUN_ONCE);                                                   \
+        uv_close((uv_handle_t *)&wake, NULL);                                            \
+        uv_run(loop, UV_RUN_NOWAIT);                                                     \
+        if (!holds)                                                                      \
+            fail_msg("%s: not within %d ms: %s", __func__, PATIENCE_MS, #condition);     \
     } while (0)
 
 static unsigned runs;
