@@ -56,6 +56,7 @@ struct pending {
     struct arena arena;
     struct buf out;                       // packed answers, each as an entry of Reply.answers
     size_t n, open;                       // items; not answered yet
+    bool polling;                         // its one item is a poll, and the fleet holds it
     uint64_t epoch, newest;
     enum peer_role role;
     uint64_t peer, incarnation;           // of the pipe, as it was when this came
@@ -412,6 +413,7 @@ static void item(struct slot *s, struct pipe *pipe)
             Wire__WorkPoll *m = i->work_poll;
             arena_init(&p->arena, UNPACKED_MAX);
             s->p.cmd.item = NULL;
+            p->polling = true;
             fleet_poll(p->in->conf.fleet, p->peer, m, s);
             arena_fini(&unpacked);
         } else {
@@ -441,6 +443,7 @@ static struct pending *pending_new(struct intake *in)
     }
     p->in = in;
     p->newest = 0;
+    p->polling = false;
     p->epoch = in->epoch;
     list_push_back(&in->open, &p->at);
     in->n_open++;
@@ -548,15 +551,25 @@ void intake_request(void *u, struct bus_request *r)
 void intake_pipe_gone(void *u, uint32_t id)
 {
     struct intake *in = u;
-    struct pipe *p = map_get(&in->pipes, (uint64_t)id + 1);
-    if (p)
-        forget_pipe(in, p);
+    struct pipe *pipe = map_get(&in->pipes, (uint64_t)id + 1);
+    if (pipe)
+        forget_pipe(in, pipe);
+    list_each(n, next, &in->open) { // no work for a worker that is not there to take it
+        struct pending *p = container_of(n, struct pending, at);
+        if (!p->polling || p->r->pipe != id)
+            continue;
+        fleet_poll_gone(in->conf.fleet, &p->slots[0]);
+        in->n_polls--;
+        p->polling = false;
+        refused(&p->slots[0], ERR_CLOSED);
+    }
 }
 
 void intake_answer_poll(void *poll, struct Wire__Answer *a)
 {
     struct slot *s = poll;
     s->of->in->n_polls--;
+    s->of->polling = false;
     answered(s, a, s->of->in->newest);
 }
 
