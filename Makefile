@@ -38,6 +38,7 @@ PKG_common  := libuv libprotobuf-c jansson libsodium libsystemd
 PKG_broker  := lmdb libxxhash
 PKG_gateway := openssl
 PKG_worker  := libcurl
+# nng stays a shared library: common/bus.c stands in front of two of its functions.
 LIBS_broker  := $(shell pkg-config --libs $(PKG_common) $(PKG_broker)) -lnng -lpthread
 LIBS_gateway := $(shell pkg-config --libs $(PKG_common) $(PKG_gateway)) -lnng -lpthread
 LIBS_worker  := $(shell pkg-config --libs $(PKG_common) $(PKG_worker)) -lnng -lpthread
@@ -127,6 +128,10 @@ bench:
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 0755 $(BINS) $(DESTDIR)$(PREFIX)/bin
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/lib/sysusers.d
+	for unit in systemd/*.service systemd/*.socket; do \
+	    sed 's,/usr/local/bin,$(PREFIX)/bin,' $$unit >$(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit#systemd/} || exit 1; done
+	install -m 0644 systemd/mission-control.sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/mission-control.conf
 clean:
 	rm -rf build build-asan build-tsan build-fuzz
 

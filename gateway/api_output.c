@@ -7,7 +7,8 @@
 // is cut between two pieces waits for its rest (`part`).
 //
 // Ways off it: the client goes away: gone() before the answer began, closed() after. The broker is away: text is answered 503,
-// or broken off without its last chunk; a follower is held with heartbeats and goes on where it stood.
+// or broken off without its last chunk; a follower is held with heartbeats and goes on where it stood - also one whose
+// credential could not be looked up yet, or that came too often: it is tried again each second (`held`).
 #include "api_output.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,11 +16,14 @@
 #include "ask.h"
 #include "buf.h"
 #include "clock.h"
+#include "cred.h"
+#include "crypto.h"
 #include "frame.h"
 #include "gateway.h"
 #include "hub.h"
 #include "names.h"
 #include "query.h"
+#include "routes.h"
 #include "stream_query.h"
 
 enum {
@@ -45,6 +49,10 @@ struct output {
     uint8_t part[PART_MAX];    // of a character: the octets before `at`
     unsigned part_n, part_stream;
     bool follow, begun, asking, full, again, paged, missed, ended;
+    bool held, looking;        // not admitted yet; its credential is being looked up
+    struct cred_call cred;
+    size_t key_n;
+    char key[API_KEY_MAX];     // while held
 };
 
 static void ask_page(struct output *o);
@@ -54,6 +62,9 @@ static void ask_end(struct output *o);
 
 static void done(struct output *o)
 {
+    if (o->looking)
+        cred_cancel(&o->cred);
+    crypto_wipe(o->key, sizeof o->key);
     if (o->asking)
         ask_cancel(&o->ask);
     if (o->follow)
@@ -98,7 +109,7 @@ static void refuse(struct output *o, enum err e, const Wire__Answer *a)
 
 static void go_on(struct output *o)
 {
-    if (o->asking || o->full)
+    if (o->asking || o->full || o->held)
         return;
     if (o->ended)
         ask_end(o);
@@ -404,6 +415,36 @@ static void drain_cb(struct hub_tap *t)
     finish(o);
 }
 
+// May end it: o may be gone when this returns.
+static void found_cb(struct cred_call *c, enum err e, const struct actor *actor)
+{
+    struct output *o = container_of(c, struct output, cred);
+
+    o->looking = false;
+    if (e == ERR_UNAUTHORIZED) {
+        finish(o);
+        return;
+    }
+    if (e)
+        return; // held, and tried again
+    o->x->actor = *actor;
+    if (!routes_quota(o->x, 1)) {
+        o->x->actor.key = 0;
+        return;
+    }
+    o->held = false;
+    crypto_wipe(o->key, sizeof o->key);
+    go_on(o);
+}
+
+static void look(struct output *o)
+{
+    o->looking = true;
+    o->cred.cb = found_cb;
+    list_init(&o->cred.at);
+    cred_find(o->x->gw->cred, &o->cred, (struct text){ o->key, o->key_n });
+}
+
 static void tick_cb(struct hub_tap *t)
 {
     struct output *o = container_of(t, struct output, tap);
@@ -417,13 +458,15 @@ static void tick_cb(struct hub_tap *t)
         uint64_t next = o->at - o->part_n;
         put(o, text, hub_heartbeat(text, &next));
     }
-    if (++o->quiet_s >= POLL_S || o->missed || !o->session || o->ended)
+    if (o->held && !o->looking)
+        look(o);
+    else if (++o->quiet_s >= POLL_S || o->missed || !o->session || o->ended)
         go_on(o);
 }
 
 // ---------------------------------------------------------------- the question
 
-static bool wants_stream(const struct exchange *x)
+bool api_output_follows(const struct exchange *x)
 {
     static const char type[] = "text/event-stream";
     struct text h = exchange_header(x, "accept", NULL);
@@ -459,23 +502,24 @@ static const char *read_query(struct output *o, bool *missing)
     return NULL;
 }
 
-void api_output(struct exchange *x, uint64_t task)
+// Reads the question and stands ready; NULL: it has been answered.
+static struct output *open_output(struct exchange *x, uint64_t task)
 {
     struct output *o = calloc(1, sizeof *o);
     bool missing;
 
     if (!o) {
         exchange_error(x, ERR_NO_MEMORY, NULL, NULL);
-        return;
+        return NULL;
     }
     o->x = x;
     o->task = task;
-    o->follow = wants_stream(x);
+    o->follow = api_output_follows(x);
     const char *fault = read_query(o, &missing);
     if (fault || missing) {
         exchange_error(x, fault ? ERR_INVALID_FIELD : ERR_NOT_FOUND, fault, NULL);
         free(o);
-        return;
+        return NULL;
     }
     o->from = o->at;
     x->u = o;
@@ -485,9 +529,29 @@ void api_output(struct exchange *x, uint64_t task)
         if (!scratch.max)
             buf_init(&scratch, FRAME_MAX);
         o->tap = (struct hub_tap){ .task = task, .session = o->session, .output = output_cb, .row = row_cb, .tick = tick_cb,
-                                   .drain = drain_cb };
+                                   .drain = drain_cb, .actor = &x->actor };
         list_init(&o->tap.at);
         hub_tap_open(x->gw->hub, &o->tap);
     }
-    ask_page(o);
+    return o;
+}
+
+void api_output(struct exchange *x, uint64_t task)
+{
+    struct output *o = open_output(x, task);
+
+    if (o)
+        ask_page(o);
+}
+
+void api_output_held(struct exchange *x, uint64_t task, struct text key)
+{
+    struct output *o = key.n <= API_KEY_MAX ? open_output(x, task) : NULL;
+
+    if (!o)
+        return;
+    memcpy(o->key, key.p, key.n);
+    o->key_n = key.n;
+    o->held = true;
+    begin(o); // at the next tick it is looked up
 }

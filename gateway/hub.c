@@ -776,8 +776,18 @@ static void tap_wake(struct hub_tap *t, const void *u)
 
 static void tap_tick(struct hub_tap *t, const void *u)
 {
-    (void)u;
-    t->tick(t);
+    const uint64_t *now_ms = u;
+    if (t->actor->expires_ms && t->actor->expires_ms <= *now_ms)
+        t->drain(t);
+    else
+        t->tick(t);
+}
+
+static void tap_revoked(struct hub_tap *t, const void *u)
+{
+    const Wire__Row *r = u;
+    if (r->row == ROW_KEY_REVOKED ? t->actor->key == r->entity : t->actor->user == r->entity)
+        t->drain(t);
 }
 
 static void heard_live(struct hub *h, const uint8_t *data, size_t len)
@@ -831,10 +841,12 @@ static void row_cb(void *u, const Wire__Row *row)
     switch (row->row) {
     case ROW_KEY_REVOKED:
         owner_each_key(&h->owners, row->entity, revoked_cb, h);
+        taps(h, tap_revoked, row);
         break;
     case ROW_USER_UPDATED:
     case ROW_USER_DELETED:
         owner_each_user(&h->owners, row->entity, revoked_cb, h);
+        taps(h, tap_revoked, row);
         break;
     case ROW_SESSION_STARTED:
     case ROW_SESSION_COMPLETED:
@@ -911,11 +923,12 @@ static void tick_cb(uv_timer_t *t)
     for (unsigned i = 0; i < WHEEL && h->now_s < now; i++)
         append(&h->beats, &h->wheel[++h->now_s % WHEEL]);
     h->now_s = now;
-    owner_each_expired(&h->owners, clock_wall_ms(), revoked_cb, h);
+    uint64_t now_ms = clock_wall_ms();
+    owner_each_expired(&h->owners, now_ms, revoked_cb, h);
     try_held(h);
     tail_tick(h->tail);
     if (!list_empty(&h->taps))
-        taps(h, tap_tick, NULL);
+        taps(h, tap_tick, &now_ms);
     kick(h);
 }
 

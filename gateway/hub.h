@@ -39,7 +39,8 @@ struct hub_tap {
     void (*output)(struct hub_tap *t, const Wire__LiveOutput *o); // each LiveOutput heard of the session; may close the tap
     void (*row)(struct hub_tap *t);  // a session of the task began or ended, or the broker is back; may close the tap
     void (*tick)(struct hub_tap *t); // once a second; may close the tap
-    void (*drain)(struct hub_tap *t); // we stop: end the answer; closes the tap
+    void (*drain)(struct hub_tap *t); // we stop, or the key is no longer good: end the answer; closes the tap
+    const struct actor *actor; // whose it is; its key is 0 while that is not known
     struct list at;
 };
 void hub_tap_open(struct hub *h, struct hub_tap *t);

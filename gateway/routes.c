@@ -8,6 +8,7 @@
 #include <strings.h>
 #include <arpa/inet.h>
 #include "api.h"
+#include "api_output.h"
 #include "clock.h"
 #include "cred.h"
 #include "crypto.h"
@@ -262,6 +263,27 @@ static void read_body(struct request *r)
         handle(r);
 }
 
+// An EventSource cannot give headers: for output that is followed live the key may be in the query, as for the streams.
+static bool query_key(const struct route *row, const struct exchange *x)
+{
+    return row && row->handler == api_task_output && api_output_follows(x);
+}
+
+// Output that is followed live is a stream too: it is held where another request would be answered 503.
+static bool hold(struct request *r)
+{
+    struct exchange *x = r->x;
+    uint64_t task = r->id;
+    char scratch[128];
+    struct text key;
+
+    if (!query_key(r->row, x) || x->method != METHOD_GET || !task || cred_of(x, true, scratch, &key) || !key.p || key.n > API_KEY_MAX)
+        return false;
+    request_let_go(r);
+    api_output_held(x, task, key);
+    return true;
+}
+
 static void known(struct request *r)
 {
     struct exchange *x = r->x;
@@ -271,6 +293,11 @@ static void known(struct request *r)
 
     if (row && row->handler == api_task_list && query_raw(x->query, "q").p)
         cost = COST_SEARCH;
+    if (query_key(row, x)) { // charged before: over the limit a stream is held, not refused
+        if (!routes_quota(x, cost) && hold(r))
+            return;
+        cost = 0;
+    }
     if (!within_limits(r, cost))
         return;
     if (!row && !r->allow) {
@@ -292,6 +319,8 @@ static void found_cb(struct cred_call *c, enum err e, const struct actor *actor)
 {
     struct request *r = container_of(c, struct request, cred);
 
+    if (e == ERR_UNAVAILABLE && hold(r))
+        return;
     if (e == ERR_OK) {
         r->x->actor = *actor;
         known(r);
@@ -301,15 +330,6 @@ static void found_cb(struct cred_call *c, enum err e, const struct actor *actor)
     } else if (within_limits(r, 0)) {
         request_fail(r, e, NULL, NULL);
     }
-}
-
-// An EventSource cannot give headers: for output that is followed live the key may be in the query, as for the streams.
-static bool query_key(const struct route *row, const struct exchange *x)
-{
-    static const char type[] = "text/event-stream";
-    struct text h = exchange_header(x, "accept", NULL);
-
-    return row && row->handler == api_task_output && h.p && memmem(h.p, h.n, type, sizeof type - 1);
 }
 
 static void head(struct exchange *x)

@@ -329,3 +329,53 @@ def test_output_stream_key_in_the_query_and_unknown_task(shared):
         assert ''.join(f.payload['data'] for f in s.frames if f.type == 'task.output') == 'hi\n'
     s = Stream(shared.port(0), '%s/task_999999/output' % TASKS, shared.key)
     assert s.status == 404 and json.loads(s.body)['code'] == 'NOT_FOUND'
+
+
+# ---------------------------------------------------------------- output, followed live, is a stream like the others
+
+SSE = {'Accept': 'text/event-stream'}
+
+
+def test_followed_output_holds_while_the_broker_is_away(fresh):
+    """Nobody can say whether the key is good: it is held, and once the broker is back comes whole - or ends, for a wrong key."""
+    i = fresh(gateways=1, workers=1)
+    t = i.task('echo held', run=True)
+    i.wait_task(t['id'], 'done')
+    path = '%s/%s/output' % (TASKS, t['id'])
+    i.gateways[0].kill9()
+    i.gateways[0].start()               # it knows no key by heart
+    i.broker.kill9()
+    wait_until('gateway answers', lambda: _answers(i.port(0)))
+    with i.stream(path, headers=SSE) as good, i.stream(path, headers=SSE, key='mc_k_' + 'x' * 43) as wrong:
+        assert (good.status, wrong.status) == (200, 200)
+        i.broker.start()
+        good.wait('task.output.end', 20)
+        assert ''.join(f.payload['data'] for f in good.frames if f.type == 'task.output') == 'held\n'
+        assert wrong.wait_end(20) == 'clean'
+        assert not wrong.frames
+    i.wait_ready(30)
+
+
+def test_followed_output_over_the_limit_is_held(fresh):
+    i = fresh(gateways=1, workers=1, env={'MC_RATE_LIMIT': '60'})     # ten at once, then one a second
+    t = i.task('echo slowly', run=True)
+    streams = []
+    try:
+        for _ in range(14):
+            streams.append(i.stream('%s/%s/output' % (TASKS, t['id']), headers=SSE))
+        assert [s.status for s in streams] == [200] * 14
+        for s in streams:
+            s.wait('task.output.end', 40)
+    finally:
+        for s in streams:
+            s.close()
+
+
+def test_revoked_key_ends_followed_output(shared):
+    k = shared.api('POST', '/api/auth/api-keys', json={'name': 'soon gone', 'role': 'viewer'}).ok(201)
+    t = shared.task('echo begun; sleep 30', run=True)
+    with shared.stream('%s/%s/output' % (TASKS, t['id']), key=k['key'], headers=SSE) as s:
+        s.wait('task.output')
+        assert shared.api('DELETE', '/api/auth/api-keys/' + k['id']).status == 204
+        s.wait_end(2)
+    shared.api('POST', '%s/%s/cancel' % (TASKS, t['id'])).ok(200)
