@@ -282,8 +282,10 @@ static int due_in(const struct link *l)
 static void take_ack(struct link *l, const Wire__SessionAck *a)
 {
     struct job *j = find(l, a->session);
-    if (!j)
+    if (!j) { // a poll's answer told us first: there is less to tell now, which is progress too
+        l->progress = true;
         return;
+    }
     uint64_t before = j->out.acked;
     output_ack(&j->out, a->output_upto);
     if (j->out.acked > before)
