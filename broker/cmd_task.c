@@ -307,11 +307,13 @@ enum err cmd_task_cancel(struct work *w)
 
 enum err cmd_task_retry(struct work *w)
 {
-    struct task_ref ref;
+    struct task_ref ref = { .t = NULL };
     Rec__Desktop *d;
     enum err e = task_open(w, w->workspace, w->cmd->item->task_retry->id, &ref);
     if (!e && ref.t->status >= TASK_DONE)
-        e = find_desktop(w, ref.t->desktop, &d); // its desktop may have been deleted meanwhile
+        e = work_get(w, KIND_DESKTOP, w->workspace, ref.t->desktop, &d, NULL);
+    if (e == ERR_NOT_FOUND && ref.t)
+        return work_refuse(w, ERR_BAD_STATE, NULL, "The task's desktop was deleted: create the task anew for another one");
     return e ? e : simple_step(w, ref.t->id, EV_RETRY);
 }
 

@@ -115,6 +115,17 @@ static enum err kill_session(struct work *w, struct task_ref *ref)
     return life_end_session(w, &s, &(struct ending){ .status = SESSION_CANCELLED, .text = "" }, true);
 }
 
+// A run has ended: whether it needed approval stays as it was then, whatever the setting becomes.
+static enum err freeze(struct work *w, Rec__Task *t)
+{
+    struct view v = { .txn = w->txn, .arena = w->arena };
+    bool needs;
+    enum err e = view_needs_approval(&v, t, &needs);
+    if (!e)
+        t->approval_frozen = needs ? 2 : 1;
+    return e;
+}
+
 enum err life_step(struct work *w, struct task_ref *ref, enum task_event ev, enum trigger trigger)
 {
     enum task_status to;
@@ -126,6 +137,10 @@ enum err life_step(struct work *w, struct task_ref *ref, enum task_event ev, enu
     if (e)
         return e;
     t->status = to;
+    if (from == TASK_RUNNING && to != TASK_RUNNING)
+        e = freeze(w, t);
+    if (e)
+        return e;
     if (fx & FX_RESET)
         reset(t);
     if (ev == EV_RUN)
@@ -196,10 +211,7 @@ static enum err settle(struct work *w, const Rec__Session *s)
     }
     struct view v = { .txn = w->txn, .arena = w->arena };
     e = view_needs_approval(&v, t, &needs);
-    if (e)
-        return e;
-    t->approval_frozen = needs ? 2 : 1;
-    return life_step(w, &ref, needs ? EV_ASK : EV_SUCCEED, TRIGGER_NONE);
+    return e ? e : life_step(w, &ref, needs ? EV_ASK : EV_SUCCEED, TRIGGER_NONE);
 }
 
 enum err life_end_session(struct work *w, struct session_ref *ref, const struct ending *end, bool task_stepped)

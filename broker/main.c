@@ -130,14 +130,14 @@ static void tick_done(struct proposal *p, enum outcome st, const struct batch *b
     container_of(p, struct broker, tick)->tick_under_way = 0;
 }
 
-// Retention and sweeps, a few records at a time. Only while something changed since the last: an idle broker writes nothing.
+// Retention and sweeps, a few records at a time, while events come; in quiet times every ten minutes, for what grows old.
 static void sweep(struct broker *br)
 {
     static uint64_t last_newest;
     static unsigned quiet;
     quiet = br->newest == last_newest ? quiet + 1 : 0;
     last_newest = br->newest;
-    if (br->tick_under_way || (quiet > 1 && quiet % 60 != 0)) // quiet: every ten minutes, for what grows old
+    if (br->tick_under_way || (quiet > 1 && quiet % 60 != 0))
         return;
     br->tick_item = (Wire__Item)WIRE__ITEM__INIT;
     br->tick_body = (Wire__Tick)WIRE__TICK__INIT;
