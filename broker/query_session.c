@@ -11,7 +11,7 @@ enum err query_session_list(struct query *q, const Wire__SessionList *l, Wire__A
 {
     MAKE(q, Wire__Sessions, WIRE__SESSIONS__INIT, out);
     struct view v = view_of(q);
-    struct key prefix = { .n = 0 }, end;
+    struct key prefix = { .n = 0 };
     struct cursor c;
     uint32_t limit = limit_of(l->limit, LIST_MAX), seen = 0;
     Rec__Task *t;
@@ -30,10 +30,7 @@ enum err query_session_list(struct query *q, const Wire__SessionList *l, Wire__A
     e = cursor_open(&c, q->txn, l->task ? DB_INDEX : DB_SESSION, &prefix);
     if (e)
         return e;
-    end = prefix;
-    if (l->before)
-        key_u64(&end, l->before);
-    for (bool on = cursor_seek_before(&c, l->before ? &end : NULL); on && !e; on = cursor_prev(&c)) {
+    for (bool on = cursor_seek_newest(&c, l->before); on && !e; on = cursor_prev(&c)) {
         Rec__Session *s;
         if (out->n_sessions == limit || seen++ == SCAN_MAX) {
             out->more = true;
@@ -64,7 +61,7 @@ enum err query_approval_list(struct query *q, const Wire__ApprovalList *l, Wire_
 {
     MAKE(q, Wire__Approvals, WIRE__APPROVALS__INIT, out);
     struct view v = view_of(q);
-    struct key prefix = { .n = 0 }, end;
+    struct key prefix = { .n = 0 };
     struct cursor c;
     uint32_t limit = limit_of(l->limit, LIST_MAX);
     size_t octets = 0, most = l->bytes_max && l->bytes_max < PAGE_OCTETS ? l->bytes_max : PAGE_OCTETS;
@@ -80,10 +77,7 @@ enum err query_approval_list(struct query *q, const Wire__ApprovalList *l, Wire_
     enum err e = cursor_open(&c, q->txn, l->any_status ? DB_APPROVAL : DB_INDEX, &prefix);
     if (e)
         return e;
-    end = prefix;
-    if (l->before)
-        key_u64(&end, l->before);
-    for (bool on = cursor_seek_before(&c, l->before ? &end : NULL); on && !e; on = cursor_prev(&c)) {
+    for (bool on = cursor_seek_newest(&c, l->before); on && !e; on = cursor_prev(&c)) {
         Rec__Approval *r;
         Wire__Approval *o;
         if (out->n_approvals == limit || octets >= most) {

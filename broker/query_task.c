@@ -25,13 +25,10 @@ static void merge_close(struct merge *m)
 static enum err merge_add(struct merge *m, struct txn *t, const struct key *prefix, uint64_t before)
 {
     struct cursor *c = &m->c[m->n];
-    struct key end = *prefix;
     enum err e = cursor_open(c, t, DB_INDEX, prefix);
     if (e)
         return e;
-    if (before)
-        key_u64(&end, before);
-    m->on[m->n++] = cursor_seek_before(c, before ? &end : NULL);
+    m->on[m->n++] = cursor_seek_newest(c, before);
     return c->err;
 }
 
@@ -121,17 +118,14 @@ static enum err page_add(struct task_page *p, const Rec__Task *t, bool *ret_full
 
 static enum err page_by_id(struct task_page *p)
 {
-    struct key prefix, end;
+    struct key prefix;
     struct cursor c;
     bool full = false;
     kind_key(KIND_TASK, p->q->workspace, 0, &prefix);
     enum err e = cursor_open(&c, p->q->txn, DB_TASK, &prefix);
     if (e)
         return e;
-    end = prefix;
-    if (p->l->before)
-        key_u64(&end, p->l->before);
-    bool on = cursor_seek_before(&c, p->l->before ? &end : NULL);
+    bool on = cursor_seek_newest(&c, p->l->before);
     for (; on && !full && !e; on = !full && cursor_prev(&c)) {
         Rec__Task *t;
         e = kind_unpack(KIND_TASK, p->q->arena, c.value, &t);

@@ -326,6 +326,12 @@ bool cursor_seek_before(struct cursor *c, const struct key *k)
     return step(c, rc == MDB_NOTFOUND ? MDB_LAST : MDB_PREV);
 }
 
+bool cursor_seek_newest(struct cursor *c, uint64_t before)
+{
+    struct key end = c->prefix;
+    return cursor_seek_before(c, before ? key_u64(&end, before) : NULL);
+}
+
 bool cursor_next(struct cursor *c)
 {
     return step(c, MDB_NEXT);

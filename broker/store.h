@@ -91,6 +91,8 @@ struct cursor {
 MUST_USE enum err cursor_open(struct cursor *c, struct txn *t, enum store_db db, const struct key *prefix);
 bool cursor_seek(struct cursor *c, const struct key *k);   // k NULL: the first
 bool cursor_seek_before(struct cursor *c, const struct key *k); // k NULL: the last
+// For keys that are the prefix and an id: the largest id below `before`; 0: the largest there is.
+bool cursor_seek_newest(struct cursor *c, uint64_t before);
 bool cursor_next(struct cursor *c);
 bool cursor_prev(struct cursor *c);
 MUST_USE enum err cursor_del(struct cursor *c); // the record it stands on; go on with cursor_next

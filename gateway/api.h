@@ -2,7 +2,8 @@
 // of the body have been judged (routes.c), and answers it.
 #pragma once
 
-struct request;
+#include <stdint.h>
+#include "request.h"
 
 void api_task_list(struct request *r);
 void api_task_create(struct request *r);
@@ -21,6 +22,8 @@ void api_session_get(struct request *r);
 
 void api_approval_list(struct request *r);
 void api_approval_get(struct request *r);
+// Review and resolve are one operation on one record: one of task and approval is 0. want, answered: what is shown afterwards.
+void api_decide(struct request *r, uint64_t task, uint64_t approval, Wire__Answer__BodyCase want, request_answered *answered);
 void api_approval_resolve(struct request *r);
 
 void api_desktop_list(struct request *r);

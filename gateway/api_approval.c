@@ -86,7 +86,7 @@ void api_approval_get(struct request *r)
     request_ask_target(r, WIRE__ITEM__BODY_APPROVAL_GET, r->id, WIRE__ANSWER__BODY_APPROVAL, shown);
 }
 
-void api_approval_resolve(struct request *r)
+void api_decide(struct request *r, uint64_t task, uint64_t approval, Wire__Answer__BodyCase want, request_answered *answered)
 {
     Wire__Item item = WIRE__ITEM__INIT;
     Wire__Resolve m;
@@ -95,13 +95,18 @@ void api_approval_resolve(struct request *r)
 
     if (!request_body(r, &o))
         return;
-    enum err e = shape_resolve(o, 0, r->id, &m, &f);
+    enum err e = shape_resolve(o, task, approval, &m, &f);
     if (e == ERR_OK) {
         item.body_case = WIRE__ITEM__BODY_RESOLVE;
         item.resolve = &m;
-        request_ask(r, &item, WIRE__ANSWER__BODY_APPROVAL, shown);
+        request_ask(r, &item, want, answered);
     } else {
         request_fail(r, e, f.field, f.text);
     }
     json_decref(o);
+}
+
+void api_approval_resolve(struct request *r)
+{
+    api_decide(r, 0, r->id, WIRE__ANSWER__BODY_APPROVAL, shown);
 }

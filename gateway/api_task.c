@@ -273,22 +273,7 @@ void api_task_retry(struct request *r)
 
 void api_task_review(struct request *r)
 {
-    Wire__Item item = WIRE__ITEM__INIT;
-    Wire__Resolve m;
-    struct fault f = { NULL, NULL };
-    json_t *o;
-
-    if (!request_body(r, &o))
-        return;
-    enum err e = shape_resolve(o, r->id, 0, &m, &f);
-    if (e == ERR_OK) {
-        item.body_case = WIRE__ITEM__BODY_RESOLVE;
-        item.resolve = &m;
-        request_ask(r, &item, WIRE__ANSWER__BODY_TASK, shown);
-    } else {
-        request_fail(r, e, f.field, f.text);
-    }
-    json_decref(o);
+    api_decide(r, r->id, 0, WIRE__ANSWER__BODY_TASK, shown);
 }
 
 void api_task_output(struct request *r)
