@@ -241,7 +241,7 @@ static enum err listen_all(struct broker *br, const char *url, const char *bus_u
 
 static enum err open_all(struct broker *br, uint64_t map_mib, uint64_t min_free_mib, uint64_t workers, bool sync)
 {
-    struct setup s = { .data = opt_data, .local_workers = (unsigned)workers };
+    struct setup s = { .data = opt_data, .local = opt_local != NULL, .local_workers = (unsigned)workers };
     struct turns_cbs cbs = { committed_cb, fatal_cb, br };
     enum err e = setup_directory(opt_data);
     if (!e)
@@ -293,7 +293,7 @@ int main(int argc, char **argv)
         conf_usage(program, "--log-level is one of error, warn, info, debug");
     if (strcmp(opt_sync, "yes") != 0 && strcmp(opt_sync, "no") != 0)
         conf_usage(program, "--sync is yes or no");
-    uint64_t workers = number("bootstrap-local", opt_local, 1, 1000), map = number("map-size", opt_map, 2, 16 << 20),
+    uint64_t workers = number("bootstrap-local", opt_local, 0, 1000), map = number("map-size", opt_map, 2, 16 << 20),
              min_free = number("min-free", opt_min_free, 0, 1 << 20);
     if (opt_url)
         ok = snprintf(url, sizeof url, "%s", opt_url) < (int)sizeof url;

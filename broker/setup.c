@@ -150,7 +150,7 @@ static enum err first_records(struct setup *s, struct store *store)
     crypto_wipe(key, sizeof key);
     init.admin_key_hash = (ProtobufCBinaryData){ HASH_SIZE, hash };
     init.admin_key_last4 = last4;
-    init.local_desktop = s->local_workers > 0;
+    init.local_desktop = s->local;
     crypto_random(&init.epoch_seed, sizeof init.epoch_seed);
     init.epoch_seed = init.epoch_seed >> 2 | 1; // not 0, and room above it
     item.body_case = WIRE__ITEM__BODY_INIT;

@@ -8,7 +8,8 @@ struct store;
 
 struct setup {
     const char *data;
-    unsigned local_workers;          // --bootstrap-local: 0 none; else the desktop `local` and this many workers' keys
+    int local;                       // --bootstrap-local was given: the desktop `local` on an empty store,
+    unsigned local_workers;          // and keys for this many workers
     uint8_t seal_key[SEAL_KEY_SIZE];
     uint64_t log_ms, epoch, newest;  // out: where the store stands
 };
