@@ -194,6 +194,16 @@ def test_state_is_kept_and_more_workers_can_come():
             u.port, 'GET', '/api/mission-control/overview', headers={'x-api-key': k}).raw.replace(b' ', b''), 15)
 
 
+def test_no_workers_of_its_own():
+    """Workers may all be elsewhere: the desktop is there, and what is run on it says that it waits for one."""
+    with Up(MC_WORKERS='0') as u:
+        u.wait_ready()
+        assert not u.programs().get('mc-worker')
+        a = http_call(u.port, 'POST', '/api/mission-control/tasks', headers={'x-api-key': u.key, 'Content-Type': 'application/json'},
+                      body='{"type":"command","content":"true","desktopId":"desktop_1","run":true}')
+        assert a.status == 201 and a.json['waitingFor'] == 'worker', a.text
+
+
 def test_port_taken_is_said():
     with socket.socket() as s:
         s.bind(('127.0.0.1', 0))
