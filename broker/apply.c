@@ -222,7 +222,7 @@ static enum err one(struct turn *t, struct cmd *cmd)
 {
     struct work w = {
         .turn = t, .txn = t->txn, .arena = t->arena, .now_ms = t->meta->now_ms, .log_ms = t->meta->log_ms,
-        .index = t->meta->applied, .cmd = cmd, .answer = &cmd->answer, .actor = "system",
+        .cmd = cmd, .answer = &cmd->answer, .actor = "system",
     };
     cmd->answer = (Wire__Answer)WIRE__ANSWER__INIT;
     cmd->answer.number = cmd->item->number;

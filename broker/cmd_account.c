@@ -76,13 +76,6 @@ enum err cmd_key_revoke(struct work *w)
 
 // ---------------------------------------------------------------- settings
 
-static char *number_text(struct work *w, uint64_t n)
-{
-    char t[ID_TEXT_MAX];
-    id_format(t, ENTITY_NONE, n);
-    return work_copy(w, t + 1, ID_TEXT_MAX);
-}
-
 static char *percent_text(struct work *w, uint32_t hundredths)
 {
     char t[ID_TEXT_MAX];
@@ -143,11 +136,11 @@ enum err cmd_settings_put(struct work *w)
         ws->require_approval = s->require_approval;
     }
     if (!e && (m->set & SET_RETENTION)) {
-        e = setting_row(w, "retentionDays", number_text(w, ws->retention_days), number_text(w, s->retention_days));
+        e = setting_row(w, "retentionDays", work_number(w, ws->retention_days), work_number(w, s->retention_days));
         ws->retention_days = s->retention_days;
     }
     if (!e && (m->set & SET_TIMEOUT)) {
-        e = setting_row(w, "defaultTimeoutSeconds", number_text(w, ws->default_timeout_s), number_text(w, s->default_timeout_s));
+        e = setting_row(w, "defaultTimeoutSeconds", work_number(w, ws->default_timeout_s), work_number(w, s->default_timeout_s));
         ws->default_timeout_s = s->default_timeout_s;
     }
     if (!e)

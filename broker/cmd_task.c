@@ -193,13 +193,6 @@ static void changed(struct change *c, const char *field, const char *before, con
     c->err = work_row(c->w, &row, strcmp(field, "desktopId") == 0 ? ROW_TASK_ASSIGNED : ROW_TASK_EDITED);
 }
 
-static char *number_text(struct work *w, uint64_t n)
-{
-    char t[ID_TEXT_MAX];
-    id_format(t, ENTITY_NONE, n); // "_n"
-    return work_copy(w, t + 1, ID_TEXT_MAX);
-}
-
 static char *id_text(struct work *w, enum entity kind, uint64_t n)
 {
     char t[ID_TEXT_MAX];
@@ -222,11 +215,11 @@ static void change_plain(struct work *w, struct change *c, Rec__Task *t, const W
         t->wants_approval = m->requires_approval;
     }
     if (m->set & EDIT_TIMEOUT) {
-        changed(c, "timeoutSeconds", number_text(w, t->timeout_s), number_text(w, m->timeout_s));
+        changed(c, "timeoutSeconds", work_number(w, t->timeout_s), work_number(w, m->timeout_s));
         t->timeout_s = m->timeout_s;
     }
     if (m->set & EDIT_RETRIES) {
-        changed(c, "retries", number_text(w, t->retries), number_text(w, m->retries));
+        changed(c, "retries", work_number(w, t->retries), work_number(w, m->retries));
         t->retries = m->retries;
     }
 }
@@ -327,19 +320,8 @@ enum err cmd_task_delete(struct work *w)
     if (ref.t->status == TASK_RUNNING)
         return wrong_state(w, ref.t, ERR_BAD_STATE);
     life_task_row(&ref, &row);
-    if (ref.t->status == TASK_REVIEW) {
-        Rec__Approval *a;
-        struct index_entries old;
-        e = work_get(w, KIND_APPROVAL, w->workspace, ref.t->approval, &a, &old);
-        if (e)
-            return e == ERR_NOT_FOUND ? ERR_CORRUPT : e;
-        a->status = APPROVAL_CANCELLED;
-        a->resolved_ms = w->now_ms;
-        a->resolved_by = work_copy(w, w->actor, ROW_TEXT_MAX);
-        e = work_put(w, KIND_APPROVAL, &old, a);
-        if (!e)
-            e = approval_count(w, w->workspace, -1);
-    }
+    if (ref.t->status == TASK_REVIEW)
+        e = life_close_approval(w, ref.t);
     if (!e)
         e = task_remove(w, &ref);
     return e ? e : work_row(w, &row, ROW_TASK_DELETED);

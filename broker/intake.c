@@ -348,17 +348,6 @@ static void command(struct slot *s)
     turn_submit(p->in->conf.turns, &s->p);
 }
 
-static void query(struct slot *s, struct query *q, enum err opened)
-{
-    Wire__Answer a = WIRE__ANSWER__INIT;
-    arena_reset(q->arena);
-    if (opened)
-        a.err = opened;
-    else
-        query_run(q, s->p.cmd.item, &a);
-    answered(s, &a, q->newest);
-}
-
 static void wait_sequence(struct slot *s, uint64_t number)
 {
     struct intake *in = s->of->in;
@@ -461,32 +450,26 @@ static void reply_error(struct bus_request *r, enum err e)
     bus_reply(r, packed, wire__reply__pack(&m, packed));
 }
 
-// Every query of a request reads the same snapshot.
+// Every query of a request reads the same snapshot. It ends before the last is answered, which may send the reply and free p;
+// answers hold nothing of it.
 static void run_queries(struct pending *p, uint64_t queries)
 {
     struct query q = { .store = p->in->conf.store, .fleet = p->in->conf.fleet, .arena = &p->in->answers };
     arena_reset(q.arena);
     enum err e = query_begin(&q);
-    for (size_t i = 0; i < p->n && queries; i++)
-        if (queries & (uint64_t)1 << i) {
-            queries &= ~((uint64_t)1 << i);
-            bool last = !queries;
-            if (last && !e) { // the reply may free p: the transaction ends first
-                Wire__Answer a = WIRE__ANSWER__INIT;
-                query_run(&q, p->slots[i].p.cmd.item, &a);
-                a.number = p->slots[i].number;
-                put_answer(&p->out, &a);
-                query_end(&q);
-                if (q.newest > p->newest)
-                    p->newest = q.newest;
-                if (--p->open == 0)
-                    send_reply(p);
-                return;
-            }
-            query(&p->slots[i], &q, e);
-            if (last)
-                return;
-        }
+    for (size_t i = 0; queries; i++) {
+        Wire__Answer a = WIRE__ANSWER__INIT;
+        if (!(queries & (uint64_t)1 << i))
+            continue;
+        queries &= ~((uint64_t)1 << i);
+        arena_reset(q.arena);
+        a.err = e;
+        if (!e)
+            query_run(&q, p->slots[i].p.cmd.item, &a);
+        if (!e && !queries)
+            query_end(&q);
+        answered(&p->slots[i], &a, q.newest);
+    }
 }
 
 static void handle(struct pending *p)

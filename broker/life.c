@@ -76,7 +76,7 @@ static enum err open_approval(struct work *w, struct task_ref *ref, Rec__Approva
     return e ? e : work_put(w, KIND_APPROVAL, NULL, a);
 }
 
-static enum err close_approval(struct work *w, const Rec__Task *t)
+enum err life_close_approval(struct work *w, const Rec__Task *t)
 {
     Rec__Approval *a;
     struct index_entries old;
@@ -154,7 +154,7 @@ enum err life_step(struct work *w, struct task_ref *ref, enum task_event ev, enu
     if (fx & FX_OPEN_APPROVAL)
         e = open_approval(w, ref, &approval);
     if (!e && (fx & FX_CLOSE_APPROVAL))
-        e = close_approval(w, t);
+        e = life_close_approval(w, t);
     if (!e && (to == TASK_DONE || to == TASK_FAILED))
         e = hour_add(w, t->workspace, to == TASK_DONE, t->completed_ms - t->started_ms);
     if (!e && from != to)

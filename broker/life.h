@@ -28,4 +28,6 @@ MUST_USE enum err life_desktop(struct work *w, Rec__Desktop *d, enum desktop_sta
 MUST_USE enum err life_agent_ready(struct work *w, Rec__Desktop *d, bool ready);
 // The agent's state as the API shows it, but for busy, which follows from the sessions.
 enum agent_status life_agent_status(enum desktop_status s, bool agent_ready);
+// The pending approval of a task in review closes as cancelled.
+MUST_USE enum err life_close_approval(struct work *w, const Rec__Task *t);
 void life_task_row(const struct task_ref *ref, Wire__Row *row);

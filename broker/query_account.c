@@ -1,12 +1,7 @@
 // Credentials, keys, settings.
-#include <stdlib.h>
-#include <string.h>
-#include "check.h"
 #include "crypto.h"
 #include "names.h"
 #include "query_parts.h"
-#include "store_task.h"
-#include "view.h"
 
 enum err query_credential(struct query *q, const Wire__CredentialLookup *l, Wire__Answer *a)
 {

@@ -1,12 +1,9 @@
 // Desktops, workers and the overview: what is stored, and what the fleet has heard of them.
-#include <stdlib.h>
 #include <string.h>
-#include "check.h"
 #include "fleet.h"
 #include "names.h"
 #include "query_parts.h"
 #include "store_task.h"
-#include "view.h"
 
 enum { HOURS = 24, HOUR_MS = 3600 * 1000 };
 

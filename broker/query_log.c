@@ -1,11 +1,6 @@
 // Pages of the event log.
-#include <stdlib.h>
 #include <string.h>
-#include "check.h"
-#include "names.h"
 #include "query_parts.h"
-#include "store_task.h"
-#include "view.h"
 
 enum { LOG_ROWS_MAX = 1000 };
 
@@ -57,7 +52,7 @@ enum err query_log_read(struct query *q, const Wire__LogRead *r, Wire__Answer *a
             out->next = number;
             break;
         }
-        uint8_t *copy = arena_alloc(q->arena, c.value.n); // it is packed before the transaction ends, but the map is not ours to lend
+        uint8_t *copy = arena_alloc(q->arena, c.value.n); // the transaction ends before it is packed
         if (!copy) {
             e = ERR_NO_MEMORY;
             break;

@@ -1,11 +1,9 @@
 // Sessions and what they wrote, and approvals.
-#include <stdlib.h>
 #include <string.h>
 #include "check.h"
 #include "names.h"
 #include "query_parts.h"
 #include "store_task.h"
-#include "view.h"
 
 enum err query_session_list(struct query *q, const Wire__SessionList *l, Wire__Answer *a)
 {

@@ -1,11 +1,9 @@
 // Lists of tasks: one walk by id, or a merge of the index ranges a filter needs.
-#include <stdlib.h>
 #include <string.h>
 #include "check.h"
 #include "names.h"
 #include "query_parts.h"
 #include "store_task.h"
-#include "view.h"
 
 enum { SCAN_OCTETS = 8 * 1024 * 1024 }; // of text a search reads for one answer
 

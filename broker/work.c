@@ -42,6 +42,13 @@ char *work_copy(struct work *w, const char *s, size_t max_octets)
     return p;
 }
 
+char *work_number(struct work *w, uint64_t n)
+{
+    char t[ID_TEXT_MAX];
+    id_format(t, ENTITY_NONE, n); // "_n"
+    return work_copy(w, t + 1, ID_TEXT_MAX);
+}
+
 static void touch(struct work *w, struct touched t)
 {
     struct batch *b = w->turn->batch;

@@ -30,7 +30,7 @@ struct work {
     struct turn *turn;
     struct txn *txn;
     struct arena *arena;
-    uint64_t now_ms, log_ms, index;
+    uint64_t now_ms, log_ms;
     struct cmd *cmd;
     Wire__Answer *answer;
     bool wrote;
@@ -48,6 +48,7 @@ MUST_USE enum err work_row(struct work *w, Wire__Row *row, unsigned kind);
 void work_touch_desktop(struct work *w, uint64_t workspace, uint64_t desktop);
 void work_touch_worker(struct work *w, uint64_t worker);
 bool work_fatal(enum err e);                                                                    // aborts the turn
+char *work_number(struct work *w, uint64_t n);                     // in decimal, in the arena
 char *work_copy(struct work *w, const char *s, size_t max_octets); // into the arena, cut at a character; "" without memory
 // Any kind: read (ret_old for the put), write, remove.
 MUST_USE enum err work_get(struct work *w, enum kind kind, uint64_t workspace, uint64_t id, void *ret_rec, struct index_entries *ret_old);

@@ -3,6 +3,7 @@
 #include <string.h>
 #include "crypto.h"
 #include "names.h"
+#include "utf8.h"
 
 static enum err missing(struct fault *f, const char *field, const char *text)
 {
@@ -16,28 +17,12 @@ static enum err invalid(struct fault *f, const char *field, const char *text)
     return ERR_INVALID_FIELD;
 }
 
-// Length of one well-formed UTF-8 sequence, 0 if broken; s is NUL-terminated, which no continuation octet matches.
-static size_t utf8(const uint8_t *s)
-{
-    if (s[0] < 0x80)
-        return 1;
-    if (s[0] < 0xc2 || s[0] > 0xf4)
-        return 0;
-    size_t n = s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
-    for (size_t i = 1; i < n; i++)
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-        return 0;
-    return n;
-}
-
 bool check_text(const char *text, size_t max, bool lines)
 {
     const uint8_t *s = (const uint8_t *)text;
     size_t count = 0;
     while (*s) {
-        size_t n = utf8(s);
+        size_t n = utf8_len(s, 4);
         bool control = *s < 0x20 || *s == 0x7f || (*s == 0xc2 && s[1] < 0xa0);
         if (!n || ++count > max || (control && !(lines && (*s == '\n' || *s == '\t' || *s == '\r'))))
             return false;
@@ -51,7 +36,7 @@ static bool content_ok(const char *text)
 {
     const uint8_t *s = (const uint8_t *)text;
     while (*s) {
-        size_t n = utf8(s);
+        size_t n = utf8_len(s, 4);
         if (!n)
             return false;
         s += n;

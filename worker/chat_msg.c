@@ -4,6 +4,7 @@
 #include <string.h>
 #include "json_in.h"
 #include "json_out.h"
+#include "utf8.h"
 
 static void message(struct json *j, const char *role, const char *content)
 {
@@ -33,33 +34,6 @@ void chat_request(struct buf *b, const char *model, const char *system, const ch
 }
 
 // ---------------------------------------------------------------- text for people
-
-// The length of the valid UTF-8 sequence at s, 0 when there is none.
-static size_t utf8_len(const uint8_t *s, size_t n)
-{
-    uint32_t c;
-    size_t len;
-    if (s[0] < 0x80)
-        return 1;
-    if (s[0] >= 0xc2 && s[0] < 0xe0)
-        len = 2, c = s[0] & 0x1fU;
-    else if ((s[0] & 0xf0) == 0xe0)
-        len = 3, c = s[0] & 0x0fU;
-    else if (s[0] >= 0xf0 && s[0] < 0xf5)
-        len = 4, c = s[0] & 0x07U;
-    else
-        return 0;
-    if (n < len)
-        return 0;
-    for (size_t i = 1; i < len; i++) {
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-        c = c << 6 | (s[i] & 0x3fU);
-    }
-    if ((len == 3 && (c < 0x800 || (c >= 0xd800 && c < 0xe000))) || (len == 4 && (c < 0x10000 || c > 0x10ffff)))
-        return 0;
-    return len;
-}
 
 void chat_clean(char *out, size_t size, const char *text, size_t n)
 {

@@ -772,7 +772,7 @@ static void scenarios(void **state)
 
 // ---------------------------------------------------------------- random commands
 
-static uint64_t seed;
+static uint64_t seed, first_seed; // as it stands; as it began: SEED=first_seed plays the same again
 static uint64_t rnd(uint64_t n)
 {
     seed ^= seed << 13;
@@ -821,7 +821,7 @@ static void play_random(const char *line)
     perform(&w, &cmd);
     enum err e = play(&cmd);
     if (e) {
-        print_error("seed %llu: %s: turn aborted: %s\n", (unsigned long long)seed, line, err_name(e));
+        print_error("SEED=%llu: %s: turn aborted: %s\n", (unsigned long long)first_seed, line, err_name(e));
         fail();
     }
 }
@@ -832,7 +832,7 @@ static void random_commands(void **state)
     (void)state;
     for (uint64_t s = 1; s <= 12; s++) {
         seed = given ? strtoull(given, NULL, 10) : s * 7919;
-        uint64_t start = seed;
+        first_seed = seed;
         stage_open();
         static const char *const first[] = { "at 0s broker init local", "at 0s broker worker_add name=w1", "at 0s broker worker_add name=w2",
                                              "at 0s broker hello worker=1", "at 0s broker hello worker=2", "at 0s ask desktop_create name=two",
@@ -850,7 +850,6 @@ static void random_commands(void **state)
         stage_close();
         if (given)
             break;
-        (void)start;
     }
 }
 
