@@ -28,7 +28,8 @@ WARN   += -Wcast-qual -Wtrampolines -Wbidi-chars=any -Warith-conversion -Wduplic
 endif
 
 # Generated protobuf code and llhttp are not ours: they are compiled with THIRD, included with -isystem.
-CPPFLAGS = -D_GNU_SOURCE -DMC_VERSION='"$(VERSION)"' -MMD -MP -Icommon -isystem $(OUT)/gen
+# -MD, not -MMD: the generated headers come by -isystem, and what includes them must be made anew when a schema changes.
+CPPFLAGS = -D_GNU_SOURCE -DMC_VERSION='"$(VERSION)"' -MD -MP -Icommon -isystem $(OUT)/gen
 CFLAGS   = -g -std=c17 $(HARDEN) $(WARN) $(CFLAGS_$(MODE))
 THIRD    = -g -std=c17 $(HARDEN) $(CFLAGS_$(MODE))
 LDFLAGS  = -pie $(LDFLAGS_$(MODE))

@@ -23,6 +23,8 @@ enum index {
     INDEX_KEY_USER,        // workspace, user, id
     INDEX_PEER_NAME,       // role, name -> id
     INDEX_SESSION_LATE,    // worker, id -> workspace; its slot was taken back, and the worker has not told its end
+    INDEX_USER_NAME,       // name, folded -> workspace, id; over all workspaces
+    INDEX_TASK_GONE,       // workspace, task -> nothing; deleted, and its comments are still to be swept
     INDEX_N
 };
 

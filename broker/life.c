@@ -31,8 +31,6 @@ static enum err task_row(struct work *w, const struct task_ref *ref, unsigned ki
 {
     Wire__Row row = WIRE__ROW__INIT;
     life_task_row(ref, &row);
-    if (kind == ROW_TASK_FAILED)
-        row.severity = SEVERITY_WARNING;
     return work_row(w, &row, kind);
 }
 
@@ -181,7 +179,6 @@ static enum err session_row(struct work *w, const Rec__Session *s, unsigned kind
     row.completed_ms = s->completed_ms;
     row.failure = s->failure;
     row.failure_text = s->failure_text;
-    row.severity = kind == ROW_SESSION_FAILED ? SEVERITY_CRITICAL : SEVERITY_INFO;
     return work_row(w, &row, kind);
 }
 
@@ -367,7 +364,6 @@ static enum err agent_row(struct work *w, const Rec__Desktop *d, enum agent_stat
     row.field = nothing;
     row.old_value = was.out;
     row.new_value = is.out;
-    row.severity = SEVERITY_WARNING;
     return work_row(w, &row, ROW_AGENT_STATUS);
 }
 
@@ -385,7 +381,6 @@ enum err life_desktop(struct work *w, Rec__Desktop *d, enum desktop_status to, c
     d->status = to;
     d->error = work_copy(w, error, ROW_TEXT_MAX);
     desktop_row(d, &row);
-    row.severity = to == DESKTOP_ERROR ? SEVERITY_CRITICAL : SEVERITY_INFO;
     enum err e = work_row(w, &row, rows[to]);
     if (!e)
         e = agent_row(w, d, before, life_agent_status(to, d->agent_ready));

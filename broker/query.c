@@ -41,7 +41,9 @@ enum err query_peer(struct query *q, unsigned role, const char *name, Rec__Peer 
 
 int query_is(Wire__Item__BodyCase body)
 {
-    return body >= WIRE__ITEM__BODY_CREDENTIAL_LOOKUP && body <= WIRE__ITEM__BODY_WORKER_LIST;
+    enum { FIRST = 60, LAST = 89 }; // numbers of Item's queries in wire.proto
+
+    return (int)body >= FIRST && (int)body <= LAST && body != WIRE__ITEM__BODY_WAIT_SEQUENCE;
 }
 
 static enum err run(struct query *q, const Wire__Item *i, Wire__Answer *a)

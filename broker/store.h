@@ -22,7 +22,13 @@
     D(LOG, "log")           /* event number 8 */ \
     D(OUTPUT, "output")     /* workspace 8, session 8, offset 8; the value: stream 1, octets */ \
     D(DEDUPE, "dedupe")     /* client 16, number 8: Rec.Outcome */ \
-    D(IDEM, "idem")         /* user 8, hash of the key 32: Rec.Outcome */
+    D(IDEM, "idem")         /* user 8, hash of the key 32: Rec.Outcome */ \
+    D(POSTING, "posting")   /* see posting.h: which rows of the log a filter finds */ \
+    D(STATS, "stats")       /* see stats.h: rows by hour and by day */ \
+    D(COMMENT, "comment")   /* workspace 8, task 8, id 8 */ \
+    D(METRIC, "metric")     /* see metric.h: rings of samples of each desktop */ \
+    D(WEBHOOK, "webhook")   /* workspace 8, id 8 */ \
+    D(DELIVERY, "delivery") /* workspace 8, webhook 8, id 8 */
 
 enum store_db {
 #define D(name, text) DB_##name,

@@ -86,7 +86,8 @@ static uint64_t entity_of(const Wire__Row *r)
     case ENTITY_SESSION: return r->session;
     case ENTITY_DESKTOP: return r->desktop;
     case ENTITY_AGENT: return r->agent;
-    case ENTITY_SYSTEM: return r->workspace;
+    case ENTITY_SYSTEM:
+    case ENTITY_WORKSPACE: return r->workspace;
     default: return r->entity;
     }
 }
@@ -107,8 +108,7 @@ enum err work_row(struct work *w, Wire__Row *row, unsigned kind)
     row->actor_key = w->key;
     if (!row->entity)
         row->entity = entity_of(row);
-    if (!row->severity)
-        row->severity = SEVERITY_INFO;
+    row->severity = event_severity(kind);
 
     uint32_t n = (uint32_t)wire__row__get_packed_size(row);
     buf_put(&b->rows, &n, sizeof n);

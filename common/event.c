@@ -3,10 +3,11 @@
 
 static const struct {
     enum entity entity;
+    enum severity severity;
     const char *type[VIEW_COUNT];
 } rows[ROW_COUNT] = {
-#define E(row, entity, activity, feed, activities, desktops) \
-    [ROW_##row] = { ENTITY_##entity, { activity, feed, activities, desktops } },
+#define E(row, entity, severity, activity, feed, activities, desktops) \
+    [ROW_##row] = { ENTITY_##entity, SEVERITY_##severity, { activity, feed, activities, desktops } },
     EVENT_ROWS(E)
 #undef E
 };
@@ -19,6 +20,16 @@ const char *event_type(unsigned row, enum event_view view)
 enum entity event_entity(unsigned row)
 {
     return row < ROW_COUNT ? rows[row].entity : ENTITY_NONE;
+}
+
+enum entity event_audit_entity(unsigned row)
+{
+    return row == ROW_COMMENT_ADDED ? ENTITY_COMMENT : event_entity(row);
+}
+
+enum severity event_severity(unsigned row)
+{
+    return row < ROW_COUNT ? rows[row].severity : SEVERITY_NONE;
 }
 
 bool event_type_known(enum event_view view, const char *type)

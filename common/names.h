@@ -35,7 +35,7 @@
                                  N(ENTITY_APPROVAL, "approval") N(ENTITY_SESSION, "session") N(ENTITY_COMMENT, "comment") \
                                  N(ENTITY_USER, "user") N(ENTITY_KEY, "key") N(ENTITY_WEBHOOK, "webhook") \
                                  N(ENTITY_WORKSPACE, "workspace") N(ENTITY_EVENT, "evt") N(ENTITY_WORKER, "worker") \
-                                 N(ENTITY_SYSTEM, "system")
+                                 N(ENTITY_SYSTEM, "system") N(ENTITY_DELIVERY, "delivery")
 
 // Set, its table, the prefix of its "how many"
 #define NAME_SETS(S) \

@@ -2,8 +2,8 @@
 // Pure. The same row always gives the same octets: a frame that was cut in the middle is gone on with at the same octet after
 // the row has been fetched again, perhaps by another gateway.
 //
-// A logged frame is "id: N\ndata: {json}\n\n"; one that is not logged has no id line. None is larger than FRAME_MAX: each text
-// is cut at 1,024 characters, and no frame has more than four of them.
+// A logged frame is "id: N\ndata: {json}\n\n" (the object is event_json.h's); one that is not logged has no id line. None is larger
+// than FRAME_MAX.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,7 +14,6 @@
 
 enum {
     FRAME_MAX = 32 * 1024,
-    FRAME_TEXT_MAX = 1024,       // characters; longer text is cut and ends in an ellipsis
     FRAME_OUTPUT_MAX = 16 * 1024, // octets of output in one frame, at most
 };
 

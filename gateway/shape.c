@@ -1,51 +1,10 @@
 // Objects out first, bodies in after. What is empty on the wire and optional in the API is null in JSON.
 #include "shape.h"
 #include <string.h>
+#include "json_put.h"
 #include "names.h"
 
 // ---------------------------------------------------------------- objects out
-
-static void text(struct json *j, const char *key, const char *s)
-{
-    json_key(j, key);
-    json_str(j, s);
-}
-
-static void optional(struct json *j, const char *key, const char *s)
-{
-    json_key(j, key);
-    json_str(j, s && *s ? s : NULL);
-}
-
-static void number(struct json *j, const char *key, uint64_t n)
-{
-    json_key(j, key);
-    json_u64(j, n);
-}
-
-static void flag(struct json *j, const char *key, bool b)
-{
-    json_key(j, key);
-    json_bool(j, b);
-}
-
-static void id(struct json *j, const char *key, enum entity kind, uint64_t n)
-{
-    json_key(j, key);
-    json_id(j, kind, n);
-}
-
-static void when(struct json *j, const char *key, uint64_t ms)
-{
-    json_key(j, key);
-    json_time(j, ms);
-}
-
-static void percent(struct json *j, const char *key, uint64_t hundredths)
-{
-    json_key(j, key);
-    json_fixed(j, (int64_t)hundredths, 2);
-}
 
 static void exit_code(struct json *j, bool has, int32_t code)
 {
@@ -64,53 +23,53 @@ static void failure(struct json *j, unsigned code, const char *message)
         return;
     }
     json_open(j, '{');
-    text(j, "code", failure_name(code));
-    text(j, "message", message);
+    json_put_str(j, "code", failure_name(code));
+    json_put_str(j, "message", message);
     json_close(j, '}');
 }
 
 void shape_task(struct json *j, const Wire__Task *t)
 {
     json_open(j, '{');
-    id(j, "id", ENTITY_TASK, t->id);
-    text(j, "type", task_type_name(t->type));
-    text(j, "title", t->title);
-    text(j, "content", t->content);
-    text(j, "status", task_status_name(t->status));
-    id(j, "desktopId", ENTITY_DESKTOP, t->desktop);
-    id(j, "agentId", ENTITY_AGENT, t->agent);
-    text(j, "priority", priority_name(t->priority));
-    flag(j, "requiresApproval", t->requires_approval);
-    number(j, "timeoutSeconds", t->timeout_s);
-    number(j, "retries", t->retries);
-    number(j, "attempt", t->attempt);
-    optional(j, "createdBy", t->created_by);
-    when(j, "createdAt", t->created_ms);
-    when(j, "startedAt", t->started_ms);
-    when(j, "completedAt", t->completed_ms);
+    json_put_id(j, "id", ENTITY_TASK, t->id);
+    json_put_str(j, "type", task_type_name(t->type));
+    json_put_str(j, "title", t->title);
+    json_put_str(j, "content", t->content);
+    json_put_str(j, "status", task_status_name(t->status));
+    json_put_id(j, "desktopId", ENTITY_DESKTOP, t->desktop);
+    json_put_id(j, "agentId", ENTITY_AGENT, t->agent);
+    json_put_str(j, "priority", priority_name(t->priority));
+    json_put_bool(j, "requiresApproval", t->requires_approval);
+    json_put_u64(j, "timeoutSeconds", t->timeout_s);
+    json_put_u64(j, "retries", t->retries);
+    json_put_u64(j, "attempt", t->attempt);
+    json_put_opt(j, "createdBy", t->created_by);
+    json_put_time(j, "createdAt", t->created_ms);
+    json_put_time(j, "startedAt", t->started_ms);
+    json_put_time(j, "completedAt", t->completed_ms);
     exit_code(j, t->has_exit, t->exit_code);
     failure(j, t->failure, t->failure_text);
-    number(j, "outputBytes", t->output_bytes);
-    flag(j, "outputTruncated", t->output_truncated);
-    id(j, "sessionId", ENTITY_SESSION, t->session);
-    id(j, "approvalId", ENTITY_APPROVAL, t->approval);
-    text(j, "waitingFor", waiting_name(t->waiting_for));
+    json_put_u64(j, "outputBytes", t->output_bytes);
+    json_put_bool(j, "outputTruncated", t->output_truncated);
+    json_put_id(j, "sessionId", ENTITY_SESSION, t->session);
+    json_put_id(j, "approvalId", ENTITY_APPROVAL, t->approval);
+    json_put_str(j, "waitingFor", waiting_name(t->waiting_for));
     json_close(j, '}');
 }
 
 void shape_session(struct json *j, const Wire__Session *s)
 {
     json_open(j, '{');
-    id(j, "id", ENTITY_SESSION, s->id);
-    id(j, "taskId", ENTITY_TASK, s->task);
-    id(j, "agentId", ENTITY_AGENT, s->agent);
-    id(j, "desktopId", ENTITY_DESKTOP, s->desktop);
-    id(j, "workerId", ENTITY_WORKER, s->worker);
-    number(j, "attempt", s->attempt);
-    text(j, "trigger", trigger_name(s->trigger));
-    text(j, "status", session_status_name(s->status));
-    when(j, "startedAt", s->started_ms);
-    when(j, "completedAt", s->completed_ms);
+    json_put_id(j, "id", ENTITY_SESSION, s->id);
+    json_put_id(j, "taskId", ENTITY_TASK, s->task);
+    json_put_id(j, "agentId", ENTITY_AGENT, s->agent);
+    json_put_id(j, "desktopId", ENTITY_DESKTOP, s->desktop);
+    json_put_id(j, "workerId", ENTITY_WORKER, s->worker);
+    json_put_u64(j, "attempt", s->attempt);
+    json_put_str(j, "trigger", trigger_name(s->trigger));
+    json_put_str(j, "status", session_status_name(s->status));
+    json_put_time(j, "startedAt", s->started_ms);
+    json_put_time(j, "completedAt", s->completed_ms);
     json_key(j, "durationMs");
     if (s->completed_ms)
         json_u64(j, s->completed_ms > s->started_ms ? s->completed_ms - s->started_ms : 0);
@@ -124,20 +83,20 @@ void shape_session(struct json *j, const Wire__Session *s)
 void shape_approval(struct json *j, const Wire__Approval *a)
 {
     json_open(j, '{');
-    id(j, "id", ENTITY_APPROVAL, a->id);
-    id(j, "taskId", ENTITY_TASK, a->task);
-    text(j, "status", approval_status_name(a->status));
-    when(j, "createdAt", a->created_ms);
-    when(j, "resolvedAt", a->resolved_ms);
-    text(j, "decision", decision_name(a->decision));
-    optional(j, "feedback", a->feedback);
-    optional(j, "resolvedBy", a->resolved_by);
+    json_put_id(j, "id", ENTITY_APPROVAL, a->id);
+    json_put_id(j, "taskId", ENTITY_TASK, a->task);
+    json_put_str(j, "status", approval_status_name(a->status));
+    json_put_time(j, "createdAt", a->created_ms);
+    json_put_time(j, "resolvedAt", a->resolved_ms);
+    json_put_str(j, "decision", decision_name(a->decision));
+    json_put_opt(j, "feedback", a->feedback);
+    json_put_opt(j, "resolvedBy", a->resolved_by);
     json_key(j, "task");
     json_open(j, '{');
-    id(j, "id", ENTITY_TASK, a->task);
-    text(j, "type", task_type_name(a->task_type));
-    text(j, "content", a->task_content);
-    id(j, "desktopId", ENTITY_DESKTOP, a->task_desktop);
+    json_put_id(j, "id", ENTITY_TASK, a->task);
+    json_put_str(j, "type", task_type_name(a->task_type));
+    json_put_str(j, "content", a->task_content);
+    json_put_id(j, "desktopId", ENTITY_DESKTOP, a->task_desktop);
     json_close(j, '}');
     json_close(j, '}');
 }
@@ -149,7 +108,7 @@ static void metrics(struct json *j, const Wire__Metrics *m)
 
     for (unsigned i = 0; i < 3; i++) {
         if (m && m->probed_ms) {
-            percent(j, keys[i], values[i]);
+            json_put_percent(j, keys[i], values[i]);
         } else {
             json_key(j, keys[i]);
             json_nil(j);
@@ -160,55 +119,55 @@ static void metrics(struct json *j, const Wire__Metrics *m)
 void shape_desktop(struct json *j, const Wire__Desktop *d)
 {
     json_open(j, '{');
-    id(j, "id", ENTITY_DESKTOP, d->id);
-    text(j, "name", d->name);
-    text(j, "driver", driver_name(d->driver));
-    optional(j, "address", d->address);
-    text(j, "status", desktop_status_name(d->status));
-    flag(j, "agentReady", d->agent_ready);
-    optional(j, "ipAddress", d->ip_address);
+    json_put_id(j, "id", ENTITY_DESKTOP, d->id);
+    json_put_str(j, "name", d->name);
+    json_put_str(j, "driver", driver_name(d->driver));
+    json_put_opt(j, "address", d->address);
+    json_put_str(j, "status", desktop_status_name(d->status));
+    json_put_bool(j, "agentReady", d->agent_ready);
+    json_put_opt(j, "ipAddress", d->ip_address);
     metrics(j, d->metrics);
-    optional(j, "pool", d->pool);
+    json_put_opt(j, "pool", d->pool);
     json_key(j, "labels");
     json_open(j, '[');
     for (size_t i = 0; i < d->n_labels; i++)
         json_str(j, d->labels[i]);
     json_close(j, ']');
-    number(j, "maxTasks", d->max_tasks);
-    id(j, "agentId", ENTITY_AGENT, d->agent);
+    json_put_u64(j, "maxTasks", d->max_tasks);
+    json_put_id(j, "agentId", ENTITY_AGENT, d->agent);
     json_key(j, "chat");
     if (d->chat) {
         json_open(j, '{');
-        text(j, "url", d->chat->url);
-        optional(j, "model", d->chat->model);
-        text(j, "mode", chat_mode_name(d->chat->mode));
-        optional(j, "systemPrompt", d->chat->system_prompt);
-        flag(j, "hasKey", d->chat->has_key);
+        json_put_str(j, "url", d->chat->url);
+        json_put_opt(j, "model", d->chat->model);
+        json_put_str(j, "mode", chat_mode_name(d->chat->mode));
+        json_put_opt(j, "systemPrompt", d->chat->system_prompt);
+        json_put_bool(j, "hasKey", d->chat->has_key);
         json_close(j, '}');
     } else {
         json_nil(j);
     }
-    optional(j, "startCommand", d->start_command);
-    optional(j, "stopCommand", d->stop_command);
-    optional(j, "hostKey", d->host_key);
-    when(j, "lastSeenAt", d->last_seen_ms);
-    when(j, "createdAt", d->created_ms);
-    optional(j, "error", d->error);
+    json_put_opt(j, "startCommand", d->start_command);
+    json_put_opt(j, "stopCommand", d->stop_command);
+    json_put_opt(j, "hostKey", d->host_key);
+    json_put_time(j, "lastSeenAt", d->last_seen_ms);
+    json_put_time(j, "createdAt", d->created_ms);
+    json_put_opt(j, "error", d->error);
     json_close(j, '}');
 }
 
 void shape_settings(struct json *j, const Wire__Settings *s)
 {
     json_open(j, '{');
-    flag(j, "requireApproval", s->require_approval);
+    json_put_bool(j, "requireApproval", s->require_approval);
     json_key(j, "alertThresholds");
     json_open(j, '{');
-    percent(j, "cpu", s->cpu);
-    percent(j, "memory", s->memory);
-    percent(j, "disk", s->disk);
+    json_put_percent(j, "cpu", s->cpu);
+    json_put_percent(j, "memory", s->memory);
+    json_put_percent(j, "disk", s->disk);
     json_close(j, '}');
-    number(j, "retentionDays", s->retention_days);
-    number(j, "defaultTimeoutSeconds", s->default_timeout_s);
+    json_put_u64(j, "retentionDays", s->retention_days);
+    json_put_u64(j, "defaultTimeoutSeconds", s->default_timeout_s);
     json_close(j, '}');
 }
 
@@ -216,9 +175,9 @@ static void usage(struct json *j, const char *key, uint64_t used, uint64_t total
 {
     json_key(j, key);
     json_open(j, '{');
-    number(j, "used", used);
-    number(j, "total", total);
-    percent(j, "percent", total ? (used * 10000 + total / 2) / total : 0);
+    json_put_u64(j, "used", used);
+    json_put_u64(j, "total", total);
+    json_put_percent(j, "percent", total ? (used * 10000 + total / 2) / total : 0);
     json_close(j, '}');
 }
 
@@ -228,18 +187,18 @@ void shape_overview(struct json *j, const Wire__Overview *o)
     json_key(j, "tasks");
     json_open(j, '{');
     for (unsigned s = TASK_STATUS_NONE + 1; s < TASK_STATUS_COUNT; s++)
-        number(j, task_status_name(s), s < o->n_by_status ? o->by_status[s] : 0);
+        json_put_u64(j, task_status_name(s), s < o->n_by_status ? o->by_status[s] : 0);
     json_close(j, '}');
-    number(j, "activeDesktops", o->active_desktops);
+    json_put_u64(j, "activeDesktops", o->active_desktops);
     json_key(j, "resources");
     json_open(j, '{');
-    percent(j, "cpu", o->cpu);
+    json_put_percent(j, "cpu", o->cpu);
     usage(j, "memory", o->memory_used_mib, o->memory_total_mib);
     usage(j, "disk", o->disk_used_mib, o->disk_total_mib);
     json_close(j, '}');
     json_key(j, "metrics");
     json_open(j, '{');
-    percent(j, "completionRate24h", o->finished_24h ? (o->done_24h * 10000 + o->finished_24h / 2) / o->finished_24h : 0);
+    json_put_percent(j, "completionRate24h", o->finished_24h ? (o->done_24h * 10000 + o->finished_24h / 2) / o->finished_24h : 0);
     json_key(j, "averageDurationSeconds");
     json_fixed(j, o->finished_24h ? (int64_t)(o->duration_sum_ms_24h / o->finished_24h) : 0, 3);
     json_close(j, '}');
@@ -248,58 +207,58 @@ void shape_overview(struct json *j, const Wire__Overview *o)
     for (size_t i = 0; i < o->n_desktops; i++) {
         const Wire__Desktop *d = o->desktops[i];
         json_open(j, '{');
-        id(j, "id", ENTITY_DESKTOP, d->id);
-        text(j, "name", d->name);
-        text(j, "status", desktop_status_name(d->status));
+        json_put_id(j, "id", ENTITY_DESKTOP, d->id);
+        json_put_str(j, "name", d->name);
+        json_put_str(j, "status", desktop_status_name(d->status));
         metrics(j, d->metrics);
         json_close(j, '}');
     }
     json_close(j, ']');
-    number(j, "pendingApprovals", o->pending_approvals);
-    number(j, "workers", o->workers);
+    json_put_u64(j, "pendingApprovals", o->pending_approvals);
+    json_put_u64(j, "workers", o->workers);
     json_close(j, '}');
 }
 
 void shape_key(struct json *j, const Wire__Key *k, const char *secret)
 {
     json_open(j, '{');
-    id(j, "id", ENTITY_KEY, k->id);
-    text(j, "name", k->name);
-    text(j, "role", role_name(k->role));
-    id(j, "userId", ENTITY_USER, k->user);
-    optional(j, "username", k->user_name);
-    text(j, "last4", k->last4);
-    when(j, "createdAt", k->created_ms);
-    when(j, "expiresAt", k->expires_ms);
-    when(j, "lastUsedAt", k->last_used_ms);
+    json_put_id(j, "id", ENTITY_KEY, k->id);
+    json_put_str(j, "name", k->name);
+    json_put_str(j, "role", role_name(k->role));
+    json_put_id(j, "userId", ENTITY_USER, k->user);
+    json_put_opt(j, "username", k->user_name);
+    json_put_str(j, "last4", k->last4);
+    json_put_time(j, "createdAt", k->created_ms);
+    json_put_time(j, "expiresAt", k->expires_ms);
+    json_put_time(j, "lastUsedAt", k->last_used_ms);
     if (secret)
-        text(j, "key", secret);
+        json_put_str(j, "key", secret);
     json_close(j, '}');
 }
 
 void shape_worker(struct json *j, const Wire__Worker *w, const char *key_file)
 {
     json_open(j, '{');
-    id(j, "id", ENTITY_WORKER, w->id);
-    text(j, "name", w->name);
-    flag(j, "connected", w->connected);
-    number(j, "slots", w->slots);
-    number(j, "running", w->running);
-    flag(j, "draining", w->draining);
-    when(j, "lastSeenAt", w->last_seen_ms);
-    optional(j, "version", w->version);
+    json_put_id(j, "id", ENTITY_WORKER, w->id);
+    json_put_str(j, "name", w->name);
+    json_put_bool(j, "connected", w->connected);
+    json_put_u64(j, "slots", w->slots);
+    json_put_u64(j, "running", w->running);
+    json_put_bool(j, "draining", w->draining);
+    json_put_time(j, "lastSeenAt", w->last_seen_ms);
+    json_put_opt(j, "version", w->version);
     if (key_file)
-        text(j, "key", key_file);
+        json_put_str(j, "key", key_file);
     json_close(j, '}');
 }
 
 void shape_user(struct json *j, const Wire__Credential *c)
 {
     json_open(j, '{');
-    id(j, "id", ENTITY_USER, c->user);
-    text(j, "username", c->user_name);
-    text(j, "role", role_name(c->role));
-    id(j, "workspaceId", ENTITY_WORKSPACE, c->workspace);
+    json_put_id(j, "id", ENTITY_USER, c->user);
+    json_put_str(j, "username", c->user_name);
+    json_put_str(j, "role", role_name(c->role));
+    json_put_id(j, "workspaceId", ENTITY_WORKSPACE, c->workspace);
     json_close(j, '}');
 }
 

@@ -9,7 +9,7 @@
 
 // Which row each view shows under which type, as the contract's table has it, in the order that is stored.
 static const struct { unsigned row; enum entity entity; const char *type[VIEW_COUNT]; } table[] = {
-#define E(row, entity, activity, feed, activities, desktops) { ROW_##row, ENTITY_##entity, { activity, feed, activities, desktops } },
+#define E(row, entity, severity, activity, feed, activities, desktops) { ROW_##row, ENTITY_##entity, { activity, feed, activities, desktops } },
     EVENT_ROWS(E)
 #undef E
 };

@@ -607,7 +607,7 @@ static void say_answer(struct buf *out, const Wire__Answer *a)
 static const char *row_name(unsigned row)
 {
     static const char *const names[ROW_COUNT] = {
-#define E(r, entity, activity, feed, activities, desktops) [ROW_##r] = #r,
+#define E(r, entity, severity, activity, feed, activities, desktops) [ROW_##r] = #r,
         EVENT_ROWS(E)
 #undef E
     };
@@ -781,32 +781,68 @@ static uint64_t rnd(uint64_t n)
     return seed % n;
 }
 
+// %t: a task, or another number from 1 to 40; %d: 1 to 3; %n: 0 to 3; %y: yes or no.
+static const char *const random_forms[] = {
+    "ask task_create content=echo~%t desktop=%d run retries=%n",
+    "ask task_create content=true desktop=%d approval=yes",
+    "ask task_run task=%t",
+    "ask task_cancel task=%t",
+    "ask task_retry task=%t",
+    "ask task_delete task=%t",
+    "ask task_edit task=%t title=t%n priority=high",
+    "ask task_edit task=%t desktop=%d content=x%n",
+    "ask resolve task=%t approve",
+    "ask resolve approval=%n reject feedback=no",
+    "ask settings_put approval=%y",
+    "ask desktop_act desktop=%d act=stop",
+    "ask desktop_act desktop=%d act=start",
+    "ask desktop_act desktop=%d act=restart",
+    "broker observe desktop=%d",
+    "broker observe desktop=%d error=gone",
+    "broker observe desktop=%d ip=10.0.0.%n",
+    "broker assign task=%t attempt=%n worker=%d",
+    "broker assign task=%t attempt=1 worker=%d",
+    "broker assign task=%t attempt=1 worker=%d",
+    "broker assign task=%t attempt=2 worker=%d",
+    "worker report worker=%d session=%t attempt=1 exit=%n out=hello",
+    "worker report worker=%d session=%t attempt=1 exit=0",
+    "worker report worker=%d session=%t attempt=2 failure=timeout end",
+    "worker report worker=%d session=%t attempt=1 out=some offset=%n",
+    "broker hello worker=%d incarnation=1",
+    "broker hello worker=%d incarnation=%n holds=%t",
+    "broker expire worker=%d",
+    "broker renew worker=%d",
+    "broker release worker=%d session=%t",
+    "broker tick",
+    "ask desktop_delete desktop=%d",
+    "ask desktop_create name=d%n max=%n",
+    "ask key_create name=k%t role=viewer",
+    "ask key_revoke revoke=%t",
+};
+
 static void random_line(char *out, size_t size)
 {
-    static const char *const forms[] = {
-        "ask task_create content=echo~%1$llu desktop=%2$llu run retries=%3$llu", "ask task_create content=true desktop=%2$llu approval=yes",
-        "ask task_run task=%1$llu", "ask task_cancel task=%1$llu", "ask task_retry task=%1$llu", "ask task_delete task=%1$llu",
-        "ask task_edit task=%1$llu title=t%3$llu priority=high", "ask task_edit task=%1$llu desktop=%2$llu content=x%3$llu",
-        "ask resolve task=%1$llu approve", "ask resolve approval=%3$llu reject feedback=no", "ask settings_put approval=%4$s",
-        "ask desktop_act desktop=%2$llu act=stop", "ask desktop_act desktop=%2$llu act=start", "ask desktop_act desktop=%2$llu act=restart",
-        "broker observe desktop=%2$llu", "broker observe desktop=%2$llu error=gone", "broker observe desktop=%2$llu ip=10.0.0.%3$llu",
-        "broker assign task=%1$llu attempt=%3$llu worker=%2$llu", "broker assign task=%1$llu attempt=1 worker=%2$llu",
-        "broker assign task=%1$llu attempt=1 worker=%2$llu", "broker assign task=%1$llu attempt=2 worker=%2$llu",
-        "worker report worker=%2$llu session=%1$llu attempt=1 exit=%3$llu out=hello", "worker report worker=%2$llu session=%1$llu attempt=1 exit=0",
-        "worker report worker=%2$llu session=%1$llu attempt=2 failure=timeout end", "worker report worker=%2$llu session=%1$llu attempt=1 out=some offset=%3$llu",
-        "broker hello worker=%2$llu incarnation=1", "broker hello worker=%2$llu incarnation=%3$llu holds=%1$llu", "broker expire worker=%2$llu",
-        "broker renew worker=%2$llu", "broker release worker=%2$llu session=%1$llu", "broker tick", "ask desktop_delete desktop=%2$llu",
-        "ask desktop_create name=d%3$llu max=%3$llu", "ask key_create name=k%1$llu role=viewer", "ask key_revoke revoke=%1$llu",
-    };
-    const char *form = forms[rnd(sizeof forms / sizeof *forms)];
-    char body[256];
+    const char *form = random_forms[rnd(sizeof random_forms / sizeof *random_forms)];
     unsigned long long a = 1 + rnd(40), b = 1 + rnd(3), c = rnd(4);
-    _Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wformat-nonliteral\"")
-    snprintf(body, sizeof body, form, a, b, c, c ? "yes" : "no");
-    _Pragma("GCC diagnostic pop")
     static uint64_t at_ms;
+    struct buf body;
+    buf_init(&body, 4096);
+    for (const char *f = form; *f; f++) {
+        if (*f != '%') {
+            buf_putc(&body, *f);
+            continue;
+        }
+        switch (*++f) {
+        case 't': buf_u64(&body, a); break;
+        case 'd': buf_u64(&body, b); break;
+        case 'n': buf_u64(&body, c); break;
+        case 'y': buf_puts(&body, c ? "yes" : "no"); break;
+        default: fail();
+        }
+    }
     at_ms += rnd(6000);
-    snprintf(out, size, "at %llums %s", (unsigned long long)at_ms, body);
+    snprintf(out, size, "at %llums %s", (unsigned long long)at_ms, buf_cstr(&body));
+    buf_fini(&body);
 }
 
 static void play_random(const char *line)
