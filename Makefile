@@ -54,7 +54,7 @@ BINS := $(PROGRAMS:%=$(OUT)/bin/%)
 .SECONDARY:
 .SECONDEXPANSION:
 .DELETE_ON_ERROR:
-.PHONY: all help asan tsan unit test check fuzz bench install clean
+.PHONY: all help asan tsan unit test check fuzz bench install deb clean
 
 all: $(BINS)
 
@@ -66,6 +66,7 @@ help:
 	@echo 'make fuzz       fuzz targets (clang, libFuzzer), into build-fuzz; FUZZ_SECONDS=60 each'
 	@echo 'make bench      the figures of the performance section'
 	@echo 'make install    DESTDIR= PREFIX=$(PREFIX)'
+	@echo 'make deb        a Debian package and the list of what it is made with (CycloneDX), into $(OUT)'
 
 objs = $(patsubst %.c,$(OUT)/%.o,$(sort $(wildcard $(1)/*.c)))
 
@@ -133,6 +134,8 @@ install: all
 	for unit in systemd/*.service systemd/*.socket; do \
 	    sed 's,/usr/local/bin,$(PREFIX)/bin,' $$unit >$(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit#systemd/} || exit 1; done
 	install -m 0644 systemd/mission-control.sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/mission-control.conf
+deb: all
+	tools/deb $(OUT)
 clean:
 	rm -rf build build-asan build-tsan build-fuzz
 
