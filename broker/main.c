@@ -22,7 +22,7 @@
 #include "store.h"
 #include "turn.h"
 
-enum { TICK_MS = 500, READERS_EVERY = 20, SWEEP_EVERY = 20, HELD_MAX = 8192, STOP_MS = 5000 };
+enum { TICK_MS = 500, READERS_EVERY = 20, SWEEP_EVERY = 20, HELD_MAX = 8192, STOP_MS = 5000, RESERVE_MIN = 3 * 512 * 1024 };
 
 struct broker {
     uv_loop_t loop;
@@ -254,7 +254,8 @@ static enum err open_all(struct broker *br, uint64_t map_mib, uint64_t min_free_
     crypto_wipe(s.seal_key, sizeof s.seal_key);
     br->epoch = s.epoch;
     br->newest = s.newest;
-    e = cons_local_new(&br->loop, br->store, min_free_mib << 20, (map_mib << 20) / 10, &br->cons);
+    uint64_t map = map_mib << 20, reserve = map / 10 < RESERVE_MIN ? RESERVE_MIN : map / 10;
+    e = cons_local_new(&br->loop, br->store, min_free_mib << 20, reserve < map / 2 ? reserve : map / 2, &br->cons);
     if (!e)
         e = turns_new(&br->loop, br->cons, s.log_ms, &cbs, &br->turns);
     return e ? e : bus_new(&br->loop, &br->bus);
