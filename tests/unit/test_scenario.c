@@ -64,14 +64,13 @@ static void stage_close(void)
     rmdir(stage.dir);
 }
 
-// The answer is in cmd, lent until the next call.
-static enum err play(struct cmd *cmd)
+static enum err apply_once(struct cmd *cmds[], uint32_t n, bool commit)
 {
     struct batch *b = &stage.batch;
     struct txn *t;
     arena_reset(&stage.arena);
-    b->n = 1;
-    b->cmds[0] = cmd;
+    b->n = n;
+    memcpy(b->cmds, cmds, n * sizeof *cmds);
     b->now_ms = stage.now_ms;
     b->log_ms = stage.log_ms;
     b->arena = &stage.arena;
@@ -80,11 +79,17 @@ static enum err play(struct cmd *cmd)
     b->full = stage.full;
     assert_int_equal(store_begin(stage.store, true, &t), ERR_OK);
     enum err e = fsm_apply(t, b);
-    if (e)
+    if (e || !commit)
         store_abort(t);
     else
         assert_int_equal(store_commit(t), ERR_OK);
     return e;
+}
+
+// The answers are in the commands, lent until the next call.
+static enum err play(struct cmd *cmd)
+{
+    return apply_once(&cmd, 1, true);
 }
 
 // ---------------------------------------------------------------- the whole store, looked at
@@ -817,7 +822,7 @@ static const char *const random_forms[] = {
     "ask desktop_delete desktop=%d",
     "ask desktop_create name=d%n max=%n",
     "ask key_create name=k%t role=viewer",
-    "ask key_revoke revoke=%t",
+    "ask key_revoke revoke=1%n",
 };
 
 static void random_line(char *out, size_t size)
@@ -845,21 +850,71 @@ static void random_line(char *out, size_t size)
     buf_fini(&body);
 }
 
-static void play_random(const char *line)
+// A turn of random commands. What a line makes lives in statics: each is packed and unpacked again, as on its way to a broker.
+enum { TURN_MAX = 12 };
+static struct {
+    struct arena arena;
+    struct cmd cmds[TURN_MAX], *list[TURN_MAX];
+    uint32_t n;
+} turn_of;
+
+static void gather_random(const char *line)
 {
     char copy[512];
     struct words w;
-    struct cmd cmd;
+    struct cmd *cmd = &turn_of.cmds[turn_of.n];
+    if (!turn_of.arena.max)
+        arena_init(&turn_of.arena, 64 << 20);
+    if (!turn_of.n)
+        arena_reset(&turn_of.arena);
     snprintf(copy, sizeof copy, "%s", line);
     split(copy, &w);
     stage.now_ms = epoch_ms + when(w.key[1]);
     stage.log_ms = 1000 + when(w.key[1]);
-    perform(&w, &cmd);
-    enum err e = play(&cmd);
-    if (e) {
-        print_error("SEED=%llu: %s: turn aborted: %s\n", (unsigned long long)first_seed, line, err_name(e));
+    perform(&w, cmd);
+    size_t n = wire__item__get_packed_size(cmd->item);
+    uint8_t *packed = arena_alloc(&turn_of.arena, n + 1);
+    assert_non_null(packed);
+    wire__item__pack(cmd->item, packed);
+    cmd->item = wire__item__unpack(arena_allocator(&turn_of.arena), n, packed);
+    assert_non_null(cmd->item);
+    turn_of.list[turn_of.n++] = cmd;
+}
+
+// What a turn gave: its answers and its rows.
+static void turn_result(struct buf *out)
+{
+    for (uint32_t i = 0; i < turn_of.n; i++) {
+        size_t n = wire__answer__get_packed_size(&turn_of.cmds[i].answer);
+        uint8_t *p = buf_reserve(out, n);
+        assert_non_null(p);
+        wire__answer__pack(&turn_of.cmds[i].answer, p);
+        out->len += n;
+    }
+    buf_put(out, stage.batch.rows.data, stage.batch.rows.len);
+}
+
+// Applied and aborted, then applied for good: an aborted turn leaves nothing behind, and the same commands give the same results.
+static void play_turn(void)
+{
+    struct buf first, second;
+    buf_init(&first, 32 << 20);
+    buf_init(&second, 32 << 20);
+    for (int pass = 0; pass < 2; pass++) {
+        enum err e = apply_once(turn_of.list, turn_of.n, pass == 1);
+        if (e) {
+            print_error("SEED=%llu: turn of %u commands aborted: %s\n", (unsigned long long)first_seed, turn_of.n, err_name(e));
+            fail();
+        }
+        turn_result(pass ? &second : &first);
+    }
+    if (first.len != second.len || memcmp(first.data, second.data, first.len) != 0) {
+        print_error("SEED=%llu: the same turn gave another result\n", (unsigned long long)first_seed);
         fail();
     }
+    buf_fini(&first);
+    buf_fini(&second);
+    turn_of.n = 0;
 }
 
 static void random_commands(void **state)
@@ -874,14 +929,19 @@ static void random_commands(void **state)
                                              "at 0s broker hello worker=1", "at 0s broker hello worker=2", "at 0s ask desktop_create name=two",
                                              "at 0s broker observe desktop=1", "at 0s broker observe desktop=2" };
         for (size_t i = 0; i < sizeof first / sizeof *first; i++)
-            play_random(first[i]);
-        for (int i = 0; i < 1500; i++) {
+            gather_random(first[i]);
+        play_turn();
+        for (int i = 0; i < 5000; i++) {
             char line[512];
             random_line(line, sizeof line);
-            play_random(line);
-            if (i % 10 == 0)
+            gather_random(line);
+            if (turn_of.n == TURN_MAX || rnd(4) == 0)
+                play_turn();
+            if (i % 10 == 0 && !turn_of.n)
                 check_store();
         }
+        if (turn_of.n)
+            play_turn();
         check_store();
         stage_close();
         if (given)
