@@ -28,6 +28,27 @@ enum err answer_desktop(struct work *w, const Rec__Desktop *d)
     return view_desktop(&v, d, &w->answer->desktop);
 }
 
+void answer_event(struct work *w, Wire__Row *row)
+{
+    w->answer->body_case = WIRE__ANSWER__BODY_EVENT;
+    w->answer->event = row;
+}
+
+// A row stays as it was written; one so old that it is gone was answered long ago.
+static enum err event_again(struct work *w, uint64_t number)
+{
+    struct key k = { .n = 0 };
+    struct slice s;
+    enum err e = store_get(w->txn, DB_LOG, key_u64(&k, number), &s);
+    if (e)
+        return e == ERR_NOT_FOUND ? ERR_OUTCOME_UNKNOWN : e;
+    Wire__Row *row = wire__row__unpack(arena_allocator(w->arena), s.n, s.p);
+    if (!row)
+        return ERR_CORRUPT;
+    answer_event(w, row);
+    return ERR_OK;
+}
+
 static enum err again(struct work *w, const Rec__Outcome *o)
 {
     struct view v = view_of(w);
@@ -54,6 +75,8 @@ static enum err again(struct work *w, const Rec__Outcome *o)
         w->answer->body_case = WIRE__ANSWER__BODY_KEY;
         return e ? e : view_key(&v, k, &w->answer->key);
     }
+    case WIRE__ANSWER__BODY_EVENT:
+        return event_again(w, o->id);
     case WIRE__ANSWER__BODY_SETTINGS: {
         const Rec__Workspace *ws;
         e = view_workspace(&v, o->workspace, &ws);

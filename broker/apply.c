@@ -25,6 +25,7 @@ enum { GROWS = 1 }; // refused while the store has no room
     M(KEY_REVOKE,     key_revoke,     GATEWAY, ROLE_VIEWER,   0)         \
     M(SETTINGS_PUT,   settings_put,   GATEWAY, ROLE_ADMIN,    0)         \
     M(WORKER_ADD,     worker_add,     GATEWAY, ROLE_ADMIN,    GROWS)     \
+    M(MAINTENANCE,    maintenance,    GATEWAY, ROLE_ADMIN,    GROWS)     \
     M(WORK_REPORT,    work_report,    WORKER,  ROLE_NONE,     0)         \
     M(INIT,           init,           BROKER,  ROLE_NONE,     0)         \
     M(WORKER_HELLO,   worker_hello,   BROKER,  ROLE_NONE,     0)         \
@@ -33,6 +34,8 @@ enum { GROWS = 1 }; // refused while the store has no room
     M(EXPIRE,         expire,         BROKER,  ROLE_NONE,     0)         \
     M(RELEASE,        release,        BROKER,  ROLE_NONE,     0)         \
     M(OBSERVE,        observe,        BROKER,  ROLE_NONE,     0)         \
+    M(SAMPLE,         sample,         BROKER,  ROLE_NONE,     GROWS)     \
+    M(ALERT,          alert,          BROKER,  ROLE_NONE,     0)         \
     M(TICK,           tick,           BROKER,  ROLE_NONE,     0)
 
 struct command {
@@ -154,6 +157,7 @@ static uint64_t answered_id(const Wire__Answer *a)
     case WIRE__ANSWER__BODY_APPROVAL: return a->approval->id;
     case WIRE__ANSWER__BODY_DESKTOP: return a->desktop->id;
     case WIRE__ANSWER__BODY_KEY: return a->key->id;
+    case WIRE__ANSWER__BODY_EVENT: return a->event->number;
     default: return 0;
     }
 }

@@ -143,6 +143,7 @@ enum err cmd_settings_put(struct work *w)
         e = setting_row(w, "defaultTimeoutSeconds", work_number(w, ws->default_timeout_s), work_number(w, s->default_timeout_s));
         ws->default_timeout_s = s->default_timeout_s;
     }
+    work_touch_desktop(w, w->workspace, 0); // whoever judges by thresholds looks at them again
     if (!e)
         e = work_put(w, KIND_WORKSPACE, NULL, ws);
     w->answer->body_case = WIRE__ANSWER__BODY_SETTINGS;

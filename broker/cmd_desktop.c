@@ -155,6 +155,8 @@ enum err cmd_desktop_delete(struct work *w)
         return work_refuse(w, ERR_DESKTOP_IN_USE, NULL, NULL);
     work_touch_desktop(w, d->workspace, d->id);
     e = row(w, d, ROW_DESKTOP_DELETED, NULL, d->name);
+    if (!e)
+        e = metric_forget(w, d->workspace, d->id);
     return e ? e : work_del(w, KIND_DESKTOP, NULL, d);
 }
 

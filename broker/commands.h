@@ -6,16 +6,19 @@
 #define COMMAND_FUNCTIONS(F) \
     F(task_create) F(task_edit) F(task_delete) F(task_run) F(task_cancel) F(task_retry) F(resolve) \
     F(desktop_create) F(desktop_edit) F(desktop_delete) F(desktop_act) F(observe) \
-    F(key_create) F(key_revoke) F(settings_put) F(worker_add) F(init) \
-    F(worker_hello) F(assign) F(renew) F(expire) F(release) F(work_report) F(tick)
+    F(key_create) F(key_revoke) F(settings_put) F(worker_add) F(maintenance) F(init) \
+    F(worker_hello) F(assign) F(renew) F(expire) F(release) F(sample) F(alert) F(work_report) F(tick)
 
 #define F(name) enum err cmd_##name(struct work *w);
 COMMAND_FUNCTIONS(F)
 #undef F
 
+// What is stored of a deleted desktop's figures goes with it.
+MUST_USE enum err metric_forget(struct work *w, uint64_t workspace, uint64_t desktop);
 // The answer to a repeat of a command whose Outcome was kept: the object as it is now.
 enum err cmd_answer_again(struct work *w, const Rec__Outcome *o);
 // Fills w->answer with the object. Used by the commands and by cmd_answer_again.
 MUST_USE enum err answer_task(struct work *w, const Rec__Task *t);
 MUST_USE enum err answer_approval(struct work *w, const Rec__Approval *a);
 MUST_USE enum err answer_desktop(struct work *w, const Rec__Desktop *d);
+void answer_event(struct work *w, Wire__Row *row); // lent as long as the answer

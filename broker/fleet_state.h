@@ -8,6 +8,7 @@
 #include "fleet.h"
 #include "list.h"
 #include "map.h"
+#include "metric.h"
 
 struct desktop {
     uint64_t id, workspace;
@@ -21,7 +22,15 @@ struct desktop {
     bool stale;                   // an assignment was refused: look again
     char *error, *ip, *name;
     struct fleet_desktop live;
+    struct fleet_history history; // some 60 kB once it is probed; begins anew with the broker
+    uint32_t alert[METRIC_N];     // enum metric_alert, as committed
+    bool alerting;                // a crossing is proposed and not decided
     struct list all, ready;
+};
+
+// A workspace's thresholds, as committed.
+struct limits {
+    uint32_t threshold[METRIC_N];
 };
 
 struct worker {
@@ -46,6 +55,9 @@ struct worker {
 struct fleet {
     struct fleet_conf conf;
     struct map desktops, workers; // by id
+    struct map limits;            // by workspace
+    bool sampling;                // a Sample is under way
+    uint64_t sampled;             // the minute in which all before it was stored, or given up until the next
     struct list all_desktops, all_workers, ready;
     struct arena arena;           // of one call
     unsigned live;

@@ -378,6 +378,8 @@ enum err life_desktop(struct work *w, Rec__Desktop *d, enum desktop_status to, c
 
     if (to != DESKTOP_RUNNING)
         d->agent_ready = false;
+    if (to == DESKTOP_STOPPED) // what is told when it runs again is told anew
+        d->alert_cpu = d->alert_memory = d->alert_disk = 0;
     d->status = to;
     d->error = work_copy(w, error, ROW_TEXT_MAX);
     desktop_row(d, &row);

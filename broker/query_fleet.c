@@ -5,7 +5,7 @@
 #include "query_parts.h"
 #include "store_task.h"
 
-enum { HOURS = 24, HOUR_MS = 3600 * 1000 };
+enum { HOURS = 24, HOUR_MS = 3600 * 1000, MINUTE_MS = 60 * 1000 };
 
 static enum err show_desktop(struct query *q, struct view *v, const Rec__Desktop *d, Wire__Desktop **ret)
 {
@@ -93,11 +93,28 @@ static void add_resources(Wire__Overview *o)
     o->cpu = probed ? (uint32_t)(cpu / probed) : 0;
 }
 
-// The last 24 whole hours, this one among them.
+// The hour that began 24 hours ago counts from its minute that did so.
+static void add_hour(Wire__Overview *o, const Rec__Hour *h, unsigned from_minute)
+{
+    if (!from_minute || !hour_has_minutes(h)) {
+        o->done_24h += h->done;
+        o->finished_24h += h->done + h->failed;
+        o->duration_sum_ms_24h += h->duration_ms;
+        return;
+    }
+    for (unsigned i = from_minute; i < HOUR_MINUTES; i++) {
+        o->done_24h += h->minute_done[i];
+        o->finished_24h += h->minute_done[i] + h->minute_failed[i];
+        o->duration_sum_ms_24h += h->minute_duration_ms[i];
+    }
+}
+
+// The last 24 hours, to the minute.
 static enum err add_hours(const struct query *q, Wire__Overview *o)
 {
     uint64_t this_hour = q->now_ms / HOUR_MS;
-    for (uint64_t i = 0; i < HOURS; i++) {
+    unsigned minute = (unsigned)(q->now_ms / MINUTE_MS % HOUR_MINUTES);
+    for (uint64_t i = 0; i <= HOURS; i++) {
         struct key k = { .n = 0 };
         Rec__Hour *h;
         enum err e = rec_get(q->txn, q->arena, DB_HOUR, key_u64(key_u64(&k, q->workspace), this_hour - i), &rec__hour__descriptor, &h);
@@ -105,9 +122,7 @@ static enum err add_hours(const struct query *q, Wire__Overview *o)
             continue;
         if (e)
             return e;
-        o->done_24h += h->done;
-        o->finished_24h += h->done + h->failed;
-        o->duration_sum_ms_24h += h->duration_ms;
+        add_hour(o, h, i == HOURS ? minute + 1 : 0);
     }
     return ERR_OK;
 }

@@ -33,4 +33,6 @@ MUST_USE enum err session_output(struct work *w, struct session_ref *ref, Wire__
 
 MUST_USE enum err approval_count(struct work *w, uint64_t workspace, int by); // pending ones
 // One task ended: the hour's roll-up for the overview.
+enum { HOUR_MINUTES = 60 };
+bool hour_has_minutes(const Rec__Hour *h); // else it was written by an older version
 MUST_USE enum err hour_add(struct work *w, uint64_t workspace, bool done, uint64_t duration_ms);

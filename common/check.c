@@ -226,6 +226,19 @@ enum err check_settings_put(const Wire__SettingsPut *m, struct fault *f)
     return ERR_OK;
 }
 
+enum err check_maintenance(const Wire__Maintenance *m, struct fault *f)
+{
+    if (!*m->description)
+        return missing(f, "description", "description is needed: what will be done");
+    if (!check_text(m->description, FEEDBACK_MAX, true))
+        return invalid(f, "description", "At most 4096 characters");
+    if (!m->minutes)
+        return missing(f, "expectedDurationMinutes", "expectedDurationMinutes is needed");
+    if (m->minutes > MAINTENANCE_MAX_MINUTES)
+        return invalid(f, "expectedDurationMinutes", "A whole number of minutes from 1 to 525600");
+    return ERR_OK;
+}
+
 enum err check_worker_add(const Wire__WorkerAdd *m, struct fault *f)
 {
     if (!*m->name)

@@ -10,7 +10,7 @@ enum {
     TITLE_MAX = 200, NAME_MAX_CHARS = 200, FEEDBACK_MAX = 4096, COMMENT_MAX = 65536, // characters
     CONTENT_MAX = 1024 * 1024,                                                       // octets
     TITLE_DEFAULT_CHARS = 80,
-    TIMEOUT_MAX_S = 7 * 24 * 3600, RETRIES_MAX = 100, MAX_TASKS_MAX = 1000, LABELS_MAX = 32,
+    TIMEOUT_MAX_S = 7 * 24 * 3600, MAINTENANCE_MAX_MINUTES = 365 * 24 * 60, RETRIES_MAX = 100, MAX_TASKS_MAX = 1000, LABELS_MAX = 32,
     OUTPUT_PIECE_MAX = 64 * 1024, OUTPUT_HEAD = 256 * 1024, OUTPUT_TAIL = 768 * 1024,
     ITEMS_MAX = 64, POLL_HOLD_MAX_MS = 10000, IDEMPOTENCY_KEY_MAX = 255, LIST_MAX = 500,
     REQUEST_MSG_MAX = 2 * 1024 * 1024, // what the broker's listener accepts
@@ -35,6 +35,7 @@ MUST_USE enum err check_desktop_edit(const Wire__DesktopPut *m, struct fault *f)
 MUST_USE enum err check_desktop_act(const Wire__DesktopAct *m, struct fault *f);
 MUST_USE enum err check_key_create(const Wire__KeyCreate *m, struct fault *f);
 MUST_USE enum err check_settings_put(const Wire__SettingsPut *m, struct fault *f);
+MUST_USE enum err check_maintenance(const Wire__Maintenance *m, struct fault *f);
 MUST_USE enum err check_worker_add(const Wire__WorkerAdd *m, struct fault *f);
 MUST_USE enum err check_work_poll(const Wire__WorkPoll *m, struct fault *f);
 MUST_USE enum err check_work_report(const Wire__WorkReport *m, struct fault *f);

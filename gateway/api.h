@@ -34,6 +34,7 @@ void api_desktop_delete(struct request *r);
 void api_desktop_start(struct request *r);
 void api_desktop_stop(struct request *r);
 void api_desktop_restart(struct request *r);
+void api_desktop_metrics(struct request *r);
 
 void api_key_me(struct request *r);
 void api_key_list(struct request *r);
@@ -44,6 +45,7 @@ void api_settings_get(struct request *r);
 void api_settings_put(struct request *r);
 
 void api_overview(struct request *r);
+void api_maintenance(struct request *r);
 
 void api_worker_list(struct request *r);
 void api_worker_add(struct request *r);

@@ -30,6 +30,7 @@
     R(GET,    VIEWER,   NONE,     1, NONE,     MC "overview",                      api_overview) \
     R(GET,    VIEWER,   NONE,     1, NONE,     MC "settings",                      api_settings_get) \
     R(PUT,    ADMIN,    JSON,     1, NONE,     MC "settings",                      api_settings_put) \
+    R(POST,   ADMIN,    JSON,     1, NONE,     MC "maintenance",                   api_maintenance) \
     R(GET,    VIEWER,   NONE,     1, NONE,     MC "activity/stream",               stream_activity) \
     R(GET,    VIEWER,   NONE,     1, NONE,     MC "stream",                        stream_feed) \
     R(GET,    VIEWER,   NONE,     1, NONE,     "/api/desktops",                    api_desktop_list) \
@@ -41,6 +42,7 @@
     R(POST,   OPERATOR, OPTIONAL, 1, DESKTOP,  "/api/desktops/:id/start",          api_desktop_start) \
     R(POST,   OPERATOR, OPTIONAL, 1, DESKTOP,  "/api/desktops/:id/stop",           api_desktop_stop) \
     R(POST,   OPERATOR, OPTIONAL, 1, DESKTOP,  "/api/desktops/:id/restart",        api_desktop_restart) \
+    R(GET,    VIEWER,   NONE,     1, DESKTOP,  "/api/desktops/:id/metrics",        api_desktop_metrics) \
     R(GET,    VIEWER,   NONE,     1, NONE,     "/api/auth/me",                     api_key_me) \
     R(GET,    VIEWER,   NONE,     1, NONE,     "/api/auth/api-keys",               api_key_list) \
     R(POST,   VIEWER,   JSON,     1, NONE,     "/api/auth/api-keys",               api_key_create) \

@@ -16,6 +16,7 @@ ROLES = ['none', 'viewer', 'operator', 'admin']
 METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
 APPROVALS, SESSIONS, SETTINGS = '/api/mission-control/approvals', '/api/mission-control/sessions', '/api/mission-control/settings'
 DESKTOPS, KEYS, OVERVIEW = '/api/desktops', '/api/auth/api-keys', '/api/mission-control/overview'
+METRICS, MAINTENANCE = DESKTOPS + '/desktop_1/metrics', '/api/mission-control/maintenance'
 
 
 def _routes():
@@ -126,6 +127,8 @@ def test_ids_not_of_their_form(own, route):
 WORD = ['', 'nope', 'Pending', 'pending,done', '1', '%00', '%', '%zz', 'a%20b', '-1']
 NUMBER_BAD = ['', 'x', '1x', '-', '--1', '+1', '%2B1', '1.5', '1e3', '0x1', ' 1', '1%20', 'NaN', '%00']
 NUMBER_OK = ['1', '0', '-1', '500', '501', '-99999999999999999999999', '99999999999999999999999999999']
+TIME_BAD = ['', 'x', '0', '2026-03-15', '2026-03-15T10:00', '2026-13-15T10:00:00Z', '2026-02-30T10:00:00Z', '2026-03-15T10:00:00+01:00', '%00', '1773568800']
+TIME_OK = ['2026-03-15T10:00:00Z', '1970-01-01T00:00:01Z', '2026-03-15T10:00:00.123Z']
 PARAMS = [  # path, parameter, values refused, values taken
     (TASKS, 'status', WORD, ['pending', 'running', 'review', 'done', 'failed', 'cancelled', '%70ending']),
     (TASKS, 'type', WORD, ['prompt', 'command']),
@@ -133,6 +136,9 @@ PARAMS = [  # path, parameter, values refused, values taken
     (TASKS, 'q', ['', '%00', '%C3%28', 'x' * 2000], ['a', '%C3%A9', 'a+b', '%22', '%3Cb%3E']),
     (TASKS, 'limit', NUMBER_BAD, NUMBER_OK),
     (TASKS, 'before', ['', 'x', 'desktop_1', '%00', '1.5'], ['task_1', '1', 'task_999999', '-5', '9' * 40]),
+    (METRICS, 'from', TIME_BAD, TIME_OK),
+    (METRICS, 'to', TIME_BAD, ['2999-03-15T10:00:00Z', '2999-03-15T10:00:00.123Z']),
+    (METRICS, 'step', NUMBER_BAD, NUMBER_OK),
     (SESSIONS, 'status', WORD, ['running', 'completed', 'failed', 'cancelled']),
     (SESSIONS, 'taskId', ['', '%00'], ['nope', 'desktop_1']),
     (SESSIONS, 'desktopId', ['', '%00'], ['desktop_1', 'nope']),
@@ -144,6 +150,7 @@ PARAMS = [  # path, parameter, values refused, values taken
 
 @pytest.mark.parametrize('path,param,bad,good', PARAMS, ids=['%s %s' % (p[0].split('/')[-1], p[1]) for p in PARAMS])
 def test_each_class_of_parameter(own, path, param, bad, good):
+    kind = dict if path == METRICS else list
     for v in bad:
         a = own.api('GET', '%s?%s=%s' % (path, param, v.replace(' ', '%20')))
         if v in ('%', '%zz'):      # no request target at all
@@ -152,9 +159,9 @@ def test_each_class_of_parameter(own, path, param, bad, good):
             a.error(400, 'INVALID_FIELD', field=param)
     for v in good:
         a = own.api('GET', '%s?%s=%s' % (path, param, v))
-        assert isinstance(a.ok(), list), v
+        assert isinstance(a.ok(), kind), v
         own.api('GET', '%s?%s=%s&%s=%s' % (path, param, v, param, v)).error(400, 'INVALID_FIELD', field=param)
-        assert isinstance(own.api('GET', '%s?unknown=1&%s=%s&unknown=2' % (path, param, v)).ok(), list)
+        assert isinstance(own.api('GET', '%s?unknown=1&%s=%s&unknown=2' % (path, param, v)).ok(), kind)
     own.api('GET', '%s?%s' % (path, param)).error(400, 'INVALID_FIELD', field=param)
 
 
@@ -185,6 +192,8 @@ MEMBERS = {  # body that is right, member -> values refused
     ('POST', KEYS): ({'name': 'k'}, {
         'name': TEXT_BAD + ['', 'x' * 201], 'role': TEXT_BAD + ['', 'root'],
         'expiresAt': TEXT_BAD + ['', 'soon', '2020-01-01T00:00:00Z', '2999-13-01T00:00:00Z', '2999-01-01']}),
+    ('POST', MAINTENANCE): ({'description': 'new disks', 'expectedDurationMinutes': 30}, {
+        'description': TEXT_BAD + ['', 'x' * 4097, 'a\x1bb'], 'expectedDurationMinutes': UINT_BAD + [0, 525601]}),
     ('POST', '/api/workers'): ({'name': 'never-made'}, {'name': TEXT_BAD + ['', 'x' * 65, 'a b', '-x', 'a/b', '../x']}),
 }
 

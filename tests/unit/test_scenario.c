@@ -21,6 +21,7 @@
 #include "arena.h"
 #include "crypto.h"
 #include "event.h"
+#include "metric.h"
 #include "names.h"
 #include "query.h"
 #include "store_task.h"
@@ -226,6 +227,25 @@ static void check_log(struct txn *t, struct arena *a)
     cursor_close(&c);
 }
 
+// A desktop's history never has more pages than its rings have slots, and goes with the desktop.
+static void check_metrics(struct txn *t, struct arena *a)
+{
+    struct cursor c;
+    assert_int_equal(cursor_open(&c, t, DB_METRIC, NULL), ERR_OK);
+    for (bool on = cursor_seek(&c, NULL); on; on = cursor_next(&c)) {
+        enum metric_level level = (enum metric_level)c.key.b[16];
+        uint32_t slot = (uint32_t)c.key.b[17] << 24 | (uint32_t)c.key.b[18] << 16 | (uint32_t)c.key.b[19] << 8 | c.key.b[20];
+        Rec__MetricPage *p = rec__metric_page__unpack(arena_allocator(a), c.value.n, c.value.p);
+        Rec__Desktop *d;
+        assert_non_null(p);
+        assert_true(c.key.n == 21 && level < LEVEL_N && metric_stored(level) && slot < metric_pages(level));
+        assert_true(metric_page_whole(p) && metric_place(level, p->page * METRIC_PAGE_STEPS).slot == slot);
+        assert_int_equal(kind_get(t, a, KIND_DESKTOP, key_read_u64(c.key.b), key_read_u64(c.key.b + 8), &d), ERR_OK);
+    }
+    assert_int_equal(c.err, ERR_OK);
+    cursor_close(&c);
+}
+
 static void check_store(void)
 {
     static struct arena a;
@@ -246,6 +266,7 @@ static void check_store(void)
     each(t, &a, KIND_PEER, NULL);
     check_counts(t, &a);
     check_log(t, &a);
+    check_metrics(t, &a);
     assert_int_equal(cursor_open(&c, t, DB_INDEX, NULL), ERR_OK);
     for (bool on = cursor_seek(&c, NULL); on; on = cursor_next(&c))
         entries++;
@@ -316,6 +337,12 @@ static Wire__SessionReport session_report, *report_list[1] = { &session_report }
 static Wire__OutputPiece piece, *piece_list[1] = { &piece };
 static Wire__Observe observe;
 static Wire__Observation observation;
+static Wire__Maintenance maintenance;
+static Wire__Alert alert;
+static Wire__Sample sample;
+static Wire__DesktopSample desktop_sample, *desktop_sample_list[1] = { &desktop_sample };
+static uint64_t sample_sum[METRIC_N];
+static uint32_t sample_max[METRIC_N];
 static Wire__Tick tick;
 static Wire__Init init;
 static uint8_t hash[32], body_hash[32];
@@ -444,12 +471,58 @@ static void m_settings_put(const struct words *w)
     settings_put = (Wire__SettingsPut)WIRE__SETTINGS_PUT__INIT;
     settings = (Wire__Settings)WIRE__SETTINGS__INIT;
     settings_put.settings = &settings;
-    settings_put.set = (has(w, "approval") ? SET_REQUIRE_APPROVAL : 0u) | (has(w, "retention") ? SET_RETENTION : 0u) | (has(w, "cpu") ? SET_CPU : 0u);
+    settings_put.set = (has(w, "approval") ? SET_REQUIRE_APPROVAL : 0u) | (has(w, "retention") ? SET_RETENTION : 0u) | (has(w, "cpu") ? SET_CPU : 0u) |
+                       (has(w, "memory") ? SET_MEMORY : 0u);
     settings.require_approval = strcmp(text_or(w, "approval", blank), "yes") == 0;
     settings.retention_days = num32(w, "retention");
     settings.cpu = num32(w, "cpu");
+    settings.memory = num32(w, "memory");
     item.body_case = WIRE__ITEM__BODY_SETTINGS_PUT;
     item.settings_put = &settings_put;
+}
+
+static void m_maintenance(const struct words *w)
+{
+    maintenance = (Wire__Maintenance)WIRE__MAINTENANCE__INIT;
+    maintenance.description = text_or(w, "description", blank);
+    maintenance.minutes = num32(w, "minutes");
+    item.body_case = WIRE__ITEM__BODY_MAINTENANCE;
+    item.maintenance = &maintenance;
+}
+
+static void m_alert(const struct words *w)
+{
+    alert = (Wire__Alert)WIRE__ALERT__INIT;
+    alert.workspace = 1;
+    alert.desktop = num(w, "desktop", 1);
+    alert.judged = (has(w, "cpu") ? 1u : 0u) | (has(w, "memory") ? 2u : 0u) | (has(w, "disk") ? 4u : 0u);
+    alert.cpu = num32(w, "cpu");
+    alert.memory = num32(w, "memory");
+    alert.disk = num32(w, "disk");
+    item.body_case = WIRE__ITEM__BODY_ALERT;
+    item.alert = &alert;
+}
+
+static void m_sample(const struct words *w)
+{
+    sample = (Wire__Sample)WIRE__SAMPLE__INIT;
+    desktop_sample = (Wire__DesktopSample)WIRE__DESKTOP_SAMPLE__INIT;
+    desktop_sample.workspace = 1;
+    desktop_sample.desktop = num(w, "desktop", 1);
+    desktop_sample.minute = stage.now_ms / 60000 - 1;
+    desktop_sample.count = (uint32_t)num(w, "count", 12);
+    for (unsigned i = 0; i < METRIC_N; i++) {
+        sample_max[i] = (uint32_t)num(w, "max", 100);
+        sample_sum[i] = (uint64_t)sample_max[i] * desktop_sample.count;
+    }
+    desktop_sample.sum = sample_sum;
+    desktop_sample.max = sample_max;
+    desktop_sample.n_sum = METRIC_N;
+    desktop_sample.n_max = has(w, "short") ? METRIC_N - 1 : METRIC_N;
+    sample.desktops = desktop_sample_list;
+    sample.n_desktops = 1;
+    item.body_case = WIRE__ITEM__BODY_SAMPLE;
+    item.sample = &sample;
 }
 
 static void m_worker_add(const struct words *w)
@@ -564,7 +637,7 @@ static const struct verb {
     { "task_cancel", m_task_cancel }, { "task_retry", m_task_retry }, { "task_delete", m_task_delete }, { "resolve", m_resolve },
     { "desktop_create", m_desktop_create }, { "desktop_edit", m_desktop_edit }, { "desktop_delete", m_desktop_delete },
     { "desktop_act", m_desktop_act }, { "observe", m_observe }, { "key_create", m_key_create }, { "key_revoke", m_key_revoke },
-    { "settings_put", m_settings_put }, { "worker_add", m_worker_add }, { "hello", m_hello }, { "assign", m_assign }, { "renew", m_renew },
+    { "settings_put", m_settings_put }, { "maintenance", m_maintenance }, { "alert", m_alert }, { "sample", m_sample }, { "worker_add", m_worker_add }, { "hello", m_hello }, { "assign", m_assign }, { "renew", m_renew },
     { "expire", m_expire }, { "release", m_release }, { "report", m_report }, { "tick", m_tick },
 };
 enum { N_VERBS = sizeof verbs / sizeof *verbs };
@@ -595,6 +668,9 @@ static void say_answer(struct buf *out, const Wire__Answer *a)
         break;
     case WIRE__ANSWER__BODY_KEY:
         buf_printf(out, "key_%llu %s", (unsigned long long)a->key->id, role_name(a->key->role));
+        break;
+    case WIRE__ANSWER__BODY_EVENT:
+        buf_printf(out, "evt_%llu", (unsigned long long)a->event->number);
         break;
     case WIRE__ANSWER__BODY_WORKER:
         buf_printf(out, "worker_%llu", (unsigned long long)a->worker->id);
@@ -629,6 +705,8 @@ static void say_rows(struct buf *out)
         buf_printf(out, "; row %s", row_name(r->row));
         if (*r->field)
             buf_printf(out, " %s", r->field);
+        if (*r->alert_type)
+            buf_printf(out, " %s %u of %u", r->alert_type, r->value, r->threshold);
         wire__row__free_unpacked(r, NULL);
         at += sizeof n + n;
     }
@@ -803,6 +881,12 @@ static const char *const random_forms[] = {
     "ask desktop_act desktop=%d act=start",
     "ask desktop_act desktop=%d act=restart",
     "broker observe desktop=%d",
+    "broker alert desktop=%d cpu=%n000 memory=8%n99 disk=9%n00",
+    "broker alert desktop=%d memory=%n500",
+    "ask settings_put cpu=%n0%n0",
+    "broker sample desktop=%d count=1%n",
+    "broker sample desktop=%d max=10000",
+    "ask maintenance description=m%t minutes=%n",
     "broker observe desktop=%d error=gone",
     "broker observe desktop=%d ip=10.0.0.%n",
     "broker assign task=%t attempt=%n worker=%d",

@@ -1,0 +1,72 @@
+// A desktop's figures over time, and the announcement of maintenance.
+#include "api.h"
+#include "event_json.h"
+#include "params.h"
+#include "query.h"
+#include "shape_metric.h"
+
+enum { STEP_MAX_S = 366 * 24 * 3600 };
+
+static void shown(struct request *r, const Wire__Answer *a)
+{
+    shape_metric_points(request_json(), a->metric_points);
+    request_send(r, 200);
+}
+
+// False: it was at fault, and has been answered.
+static bool time_of(struct request *r, const char *name, uint64_t *ret)
+{
+    char out[QUERY_VALUE_MAX];
+    struct text t;
+
+    if (!r->x->query.n)
+        return true;
+    if (query_get(r->x->query, name, out, sizeof out, &t) != ERR_OK) {
+        request_bad_query(r, name, "It stands there twice, or is not percent-encoded as it should be");
+        return false;
+    }
+    if (!t.p || (*ret = time_parse(t.p)) != 0)
+        return true;
+    request_bad_query(r, name, "It must be a time such as 2026-03-15T10:00:00Z");
+    return false;
+}
+
+void api_desktop_metrics(struct request *r)
+{
+    Wire__MetricsRead m = WIRE__METRICS_READ__INIT;
+    Wire__Item item = WIRE__ITEM__INIT;
+
+    m.desktop = r->id;
+    if (!time_of(r, "from", &m.from_ms) || !time_of(r, "to", &m.to_ms) || !params_number(r, "step", 1, STEP_MAX_S, &m.step_s))
+        return;
+    item.body_case = WIRE__ITEM__BODY_METRICS_READ;
+    item.metrics_read = &m;
+    request_ask(r, &item, WIRE__ANSWER__BODY_METRIC_POINTS, shown);
+}
+
+// The event, as the feed lists it.
+static void announced(struct request *r, const Wire__Answer *a)
+{
+    (void)event_json(request_json(), a->event, VIEW_FEED);
+    request_send(r, 201);
+}
+
+void api_maintenance(struct request *r)
+{
+    Wire__Maintenance m;
+    Wire__Item item = WIRE__ITEM__INIT;
+    struct fault f = { NULL, NULL };
+    json_t *o;
+
+    if (!request_body(r, &o))
+        return;
+    enum err e = shape_maintenance(o, &m, &f);
+    if (e == ERR_OK) {
+        item.body_case = WIRE__ITEM__BODY_MAINTENANCE;
+        item.maintenance = &m;
+        request_ask(r, &item, WIRE__ANSWER__BODY_EVENT, announced);
+    } else {
+        request_fail(r, e, f.field, f.text);
+    }
+    json_decref(o);
+}
