@@ -132,8 +132,11 @@ static void refresh_desktop(struct fleet *f, struct txn *t, uint64_t workspace, 
     if (!d && !(d = desktop_new(f, id)))
         return;
     d->workspace = workspace;
-    if (d->status != r->status || d->agent_ready != r->agent_ready)
+    uint8_t chat[HASH_SIZE];
+    crypto_hash2(chat, r->chat_url, strlen(r->chat_url) + 1, r->chat_key.data, r->chat_key.len);
+    if (d->status != r->status || d->agent_ready != r->agent_ready || memcmp(d->chat, chat, sizeof chat) != 0)
         probes_changed(f, d->prober);
+    memcpy(d->chat, chat, sizeof chat);
     d->status = r->status;
     d->agent_ready = r->agent_ready;
     d->max_tasks = r->max_tasks;

@@ -20,6 +20,7 @@ struct desktop {
     bool agent_ready;
     bool stale;                   // an assignment was refused: look again
     char *error, *ip, *name;
+    uint8_t chat[HASH_SIZE];      // of the endpoint's address and sealed key: whoever probes it is told when they change
     struct fleet_desktop live;
     struct list all, ready;
 };
