@@ -494,7 +494,6 @@ bool fleet_worker(const struct fleet *f, uint64_t worker, Wire__Worker *ret)
         return false;
     ret->connected = true;
     ret->slots = w->slots;
-    ret->running = (uint32_t)w->n_running;
     ret->draining = w->draining;
     ret->last_seen_ms = w->seen_ms;
     return true;

@@ -246,6 +246,21 @@ enum err view_agent(struct view *v, const Rec__Desktop *d, Wire__Agent **ret)
     return agent_status(v, d, &o->status);
 }
 
+// The sessions it holds: as many as it has slots, or a few more that are being ended.
+static enum err held_by(struct view *v, uint64_t worker, uint32_t *ret)
+{
+    struct key prefix = { .n = 0 };
+    struct cursor c;
+    enum err e = cursor_open(&c, v->txn, DB_INDEX, key_u64(key_u8(&prefix, INDEX_SESSION_HELD), worker));
+    if (e)
+        return e;
+    for (bool on = cursor_seek(&c, NULL); on; on = cursor_next(&c))
+        (*ret)++;
+    e = c.err;
+    cursor_close(&c);
+    return e;
+}
+
 enum err view_worker(struct view *v, const Rec__Peer *p, Wire__Worker **ret)
 {
     MAKE(v, Wire__Worker, WIRE__WORKER__INIT, o);
@@ -257,7 +272,7 @@ enum err view_worker(struct view *v, const Rec__Peer *p, Wire__Worker **ret)
     o->last_seen_ms = p->seen_ms;
     o->version = p->version;
     *ret = o;
-    return ERR_OK;
+    return held_by(v, p->id, &o->running);
 }
 
 enum err view_settings(struct view *v, const Rec__Workspace *w, Wire__Settings **ret)
