@@ -49,6 +49,13 @@ static enum err event_again(struct work *w, uint64_t number)
     return ERR_OK;
 }
 
+enum err answer_worker(struct work *w, const Rec__Peer *p)
+{
+    struct view v = view_of(w);
+    w->answer->body_case = WIRE__ANSWER__BODY_WORKER;
+    return view_worker(&v, p, &w->answer->worker);
+}
+
 static enum err again(struct work *w, const Rec__Outcome *o)
 {
     struct view v = view_of(w);
@@ -77,6 +84,15 @@ static enum err again(struct work *w, const Rec__Outcome *o)
     }
     case WIRE__ANSWER__BODY_EVENT:
         return event_again(w, o->id);
+    case WIRE__ANSWER__BODY_WORKER: {
+        Rec__Peer *p;
+        e = work_get(w, KIND_PEER, 0, o->id, &p, NULL);
+        return e ? e : answer_worker(w, p);
+    }
+    case WIRE__ANSWER__BODY_COMMENT:
+        return answer_comment_again(w, o->workspace, o->id);
+    case WIRE__ANSWER__BODY_AGENT:
+        return answer_agent_again(w, o->workspace, o->id);
     case WIRE__ANSWER__BODY_SETTINGS: {
         const Rec__Workspace *ws;
         e = view_workspace(&v, o->workspace, &ws);

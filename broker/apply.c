@@ -17,15 +17,18 @@ enum { GROWS = 1 }; // refused while the store has no room
     M(TASK_CANCEL,    task_cancel,    GATEWAY, ROLE_OPERATOR, 0)         \
     M(TASK_RETRY,     task_retry,     GATEWAY, ROLE_OPERATOR, GROWS)     \
     M(RESOLVE,        resolve,        GATEWAY, ROLE_OPERATOR, 0)         \
+    M(COMMENT_ADD,    comment_add,    GATEWAY, ROLE_OPERATOR, GROWS)     \
     M(DESKTOP_CREATE, desktop_create, GATEWAY, ROLE_ADMIN,    GROWS)     \
     M(DESKTOP_EDIT,   desktop_edit,   GATEWAY, ROLE_ADMIN,    0)         \
     M(DESKTOP_DELETE, desktop_delete, GATEWAY, ROLE_ADMIN,    0)         \
     M(DESKTOP_ACT,    desktop_act,    GATEWAY, ROLE_OPERATOR, 0)         \
+    M(AGENT_EDIT,     agent_edit,     GATEWAY, ROLE_ADMIN,    0)         \
     M(KEY_CREATE,     key_create,     GATEWAY, ROLE_VIEWER,   GROWS)     \
     M(KEY_REVOKE,     key_revoke,     GATEWAY, ROLE_VIEWER,   0)         \
     M(SETTINGS_PUT,   settings_put,   GATEWAY, ROLE_ADMIN,    0)         \
     M(WORKER_ADD,     worker_add,     GATEWAY, ROLE_ADMIN,    GROWS)     \
     M(MAINTENANCE,    maintenance,    GATEWAY, ROLE_ADMIN,    GROWS)     \
+    M(WORKER_DRAIN,   worker_drain,   GATEWAY, ROLE_ADMIN,    0)         \
     M(WORK_REPORT,    work_report,    WORKER,  ROLE_NONE,     0)         \
     M(INIT,           init,           BROKER,  ROLE_NONE,     0)         \
     M(WORKER_HELLO,   worker_hello,   BROKER,  ROLE_NONE,     0)         \
@@ -158,6 +161,9 @@ static uint64_t answered_id(const Wire__Answer *a)
     case WIRE__ANSWER__BODY_DESKTOP: return a->desktop->id;
     case WIRE__ANSWER__BODY_KEY: return a->key->id;
     case WIRE__ANSWER__BODY_EVENT: return a->event->number;
+    case WIRE__ANSWER__BODY_COMMENT: return a->comment->id;
+    case WIRE__ANSWER__BODY_AGENT: return a->agent->id;
+    case WIRE__ANSWER__BODY_WORKER: return a->worker->id;
     default: return 0;
     }
 }

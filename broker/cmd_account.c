@@ -1,5 +1,6 @@
 // Commands on keys, settings and peers, and the first start.
 #include <string.h>
+#include "change.h"
 #include "commands.h"
 #include "crypto.h"
 #include "view.h"
@@ -90,18 +91,6 @@ static char *percent_text(struct work *w, uint32_t hundredths)
     return work_copy(w, t + 1, ID_TEXT_MAX);
 }
 
-static enum err setting_row(struct work *w, const char *field, char *before, char *after)
-{
-    union { const char *in; char *out; } name = { field };
-    Wire__Row r = WIRE__ROW__INIT;
-    if (strcmp(before, after) == 0)
-        return ERR_OK;
-    r.field = name.out;
-    r.old_value = before;
-    r.new_value = after;
-    return work_row(w, &r, ROW_SETTINGS_UPDATED);
-}
-
 enum err cmd_settings_put(struct work *w)
 {
     const Wire__SettingsPut *m = w->cmd->item->settings_put;
@@ -115,35 +104,35 @@ enum err cmd_settings_put(struct work *w)
     if (e)
         return e;
     const Wire__Settings *s = m->settings;
-    struct {
+    struct changes c = change_begin(w, ROW_SETTINGS_UPDATED);
+    const struct {
         unsigned bit;
         const char *field;
         uint32_t *at, to;
-        char *(*text)(struct work *, uint32_t);
     } percent[] = {
-        { SET_CPU, "alertThresholds.cpu", &ws->cpu, s->cpu, percent_text },
-        { SET_MEMORY, "alertThresholds.memory", &ws->memory, s->memory, percent_text },
-        { SET_DISK, "alertThresholds.disk", &ws->disk, s->disk, percent_text },
+        { SET_CPU, "alertThresholds.cpu", &ws->cpu, s->cpu },
+        { SET_MEMORY, "alertThresholds.memory", &ws->memory, s->memory },
+        { SET_DISK, "alertThresholds.disk", &ws->disk, s->disk },
     };
-    for (size_t i = 0; i < sizeof percent / sizeof *percent && !e; i++)
+    for (size_t i = 0; i < sizeof percent / sizeof *percent; i++)
         if (m->set & percent[i].bit) {
-            e = setting_row(w, percent[i].field, percent_text(w, *percent[i].at), percent_text(w, percent[i].to));
+            change_text(&c, percent[i].field, percent_text(w, *percent[i].at), percent_text(w, percent[i].to));
             *percent[i].at = percent[i].to;
         }
-    if (!e && (m->set & SET_REQUIRE_APPROVAL)) {
-        e = setting_row(w, "requireApproval", work_copy(w, ws->require_approval ? "true" : "false", 8),
-                        work_copy(w, s->require_approval ? "true" : "false", 8));
+    if (m->set & SET_REQUIRE_APPROVAL) {
+        change_flag(&c, "requireApproval", ws->require_approval, s->require_approval);
         ws->require_approval = s->require_approval;
     }
-    if (!e && (m->set & SET_RETENTION)) {
-        e = setting_row(w, "retentionDays", work_number(w, ws->retention_days), work_number(w, s->retention_days));
+    if (m->set & SET_RETENTION) {
+        change_number(&c, "retentionDays", ws->retention_days, s->retention_days);
         ws->retention_days = s->retention_days;
     }
-    if (!e && (m->set & SET_TIMEOUT)) {
-        e = setting_row(w, "defaultTimeoutSeconds", work_number(w, ws->default_timeout_s), work_number(w, s->default_timeout_s));
+    if (m->set & SET_TIMEOUT) {
+        change_number(&c, "defaultTimeoutSeconds", ws->default_timeout_s, s->default_timeout_s);
         ws->default_timeout_s = s->default_timeout_s;
     }
     work_touch_desktop(w, w->workspace, 0); // whoever judges by thresholds looks at them again
+    e = c.err;
     if (!e)
         e = work_put(w, KIND_WORKSPACE, NULL, ws);
     w->answer->body_case = WIRE__ANSWER__BODY_SETTINGS;
@@ -170,8 +159,7 @@ enum err cmd_worker_add(struct work *w)
     if (e != ERR_NOT_FOUND)
         return e ? e : work_refuse(w, ERR_BAD_STATE, "name", "There is one of that name already");
     Rec__Peer *p = arena_alloc(w->arena, sizeof *p);
-    Wire__Worker *o = arena_alloc(w->arena, sizeof *o);
-    if (!p || !o)
+    if (!p)
         return ERR_NO_MEMORY;
     *p = (Rec__Peer)REC__PEER__INIT;
     p->id = m->peer == 2 ? work_id(w, ENTITY_WORKER) : GATEWAY_IDS + work_id(w, ENTITY_SYSTEM);
@@ -179,12 +167,14 @@ enum err cmd_worker_add(struct work *w)
     p->role = m->peer;
     p->public_key = m->public_key;
     p->created_ms = w->now_ms;
-    *o = (Wire__Worker)WIRE__WORKER__INIT;
-    o->id = p->id;
-    o->name = p->name;
-    w->answer->body_case = WIRE__ANSWER__BODY_WORKER;
-    w->answer->worker = o;
-    return work_put(w, KIND_PEER, NULL, p);
+    e = work_put(w, KIND_PEER, NULL, p);
+    if (!e && w->user) { // those the broker makes for itself at its start are nobody's doing
+        Wire__Row row = WIRE__ROW__INIT;
+        row.entity = p->id;
+        row.name = p->name;
+        e = work_row(w, &row, ROW_WORKER_CREATED);
+    }
+    return e ? e : answer_worker(w, p);
 }
 
 // ---------------------------------------------------------------- the first start

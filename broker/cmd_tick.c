@@ -1,8 +1,9 @@
 // What is done in small steps when there is time: old events and output go, kept answers that nobody will ask for again go.
 #include <string.h>
 #include "commands.h"
+#include "store_comment.h"
 
-enum { DAY_MS = 24 * 3600 * 1000, DELETES_MAX = 128, OUTPUT_DELETES_MAX = 32 };
+enum { DAY_MS = 24 * 3600 * 1000, DELETES_MAX = 128, OUTPUT_DELETES_MAX = 32, GONE_DELETES_MAX = 32 };
 
 // The oldest rows, while they are older than the longest retention of any workspace.
 static enum err trim_log(struct work *w, uint64_t retention_ms, unsigned at_most)
@@ -110,5 +111,7 @@ enum err cmd_tick(struct work *w)
         e = sweep(w, DB_DEDUPE, &m->dedupe_at);
     if (!e)
         e = sweep(w, DB_IDEM, &m->idem_at);
+    if (!e)
+        e = gone_sweep(w, GONE_DELETES_MAX);
     return e;
 }

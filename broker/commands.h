@@ -4,10 +4,11 @@
 #include "work.h"
 
 #define COMMAND_FUNCTIONS(F) \
-    F(task_create) F(task_edit) F(task_delete) F(task_run) F(task_cancel) F(task_retry) F(resolve) \
-    F(desktop_create) F(desktop_edit) F(desktop_delete) F(desktop_act) F(observe) \
-    F(key_create) F(key_revoke) F(settings_put) F(worker_add) F(maintenance) F(init) \
-    F(worker_hello) F(assign) F(renew) F(expire) F(release) F(sample) F(alert) F(work_report) F(tick)
+    F(task_create) F(task_edit) F(task_delete) F(task_run) F(task_cancel) F(task_retry) F(resolve) F(comment_add) \
+    F(desktop_create) F(desktop_edit) F(desktop_delete) F(desktop_act) F(observe) F(sample) F(alert) F(agent_edit) \
+    F(key_create) F(key_revoke) F(init) \
+    F(settings_put) F(maintenance) \
+    F(worker_add) F(worker_hello) F(assign) F(renew) F(expire) F(release) F(work_report) F(tick) F(worker_drain)
 
 #define F(name) enum err cmd_##name(struct work *w);
 COMMAND_FUNCTIONS(F)
@@ -22,3 +23,6 @@ MUST_USE enum err answer_task(struct work *w, const Rec__Task *t);
 MUST_USE enum err answer_approval(struct work *w, const Rec__Approval *a);
 MUST_USE enum err answer_desktop(struct work *w, const Rec__Desktop *d);
 void answer_event(struct work *w, Wire__Row *row); // lent as long as the answer
+MUST_USE enum err answer_worker(struct work *w, const Rec__Peer *p);
+MUST_USE enum err answer_comment_again(struct work *w, uint64_t workspace, uint64_t id);
+MUST_USE enum err answer_agent_again(struct work *w, uint64_t workspace, uint64_t id);

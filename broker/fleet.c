@@ -153,8 +153,11 @@ static void refresh_desktop(struct fleet *f, struct txn *t, uint64_t workspace, 
     if (!d && !(d = desktop_new(f, id)))
         return;
     d->workspace = workspace;
-    if (d->status != r->status || d->agent_ready != r->agent_ready)
+    uint8_t chat[HASH_SIZE];
+    crypto_hash2(chat, r->chat_url, strlen(r->chat_url) + 1, r->chat_key.data, r->chat_key.len);
+    if (d->status != r->status || d->agent_ready != r->agent_ready || memcmp(d->chat, chat, sizeof chat) != 0)
         probes_changed(f, d->prober);
+    memcpy(d->chat, chat, sizeof chat);
     d->status = r->status;
     d->agent_ready = r->agent_ready;
     d->max_tasks = r->max_tasks;
@@ -367,10 +370,10 @@ enum err fleet_greeted(struct fleet *f, uint64_t worker, const char *name, uint6
     }
     w->expired = false;
     strncpy(w->name, name, sizeof w->name - 1);
+    w->draining = w->draining && w->incarnation == incarnation;
     w->incarnation = incarnation;
     w->heard = turn_log_ms(f->conf.turns);
     w->seen_ms = clock_wall_ms();
-    w->draining = false;
     w->free = 0;
     w->n_running = 0;
     w->probes_dirty = true;
@@ -407,6 +410,21 @@ static bool take_running(struct worker *w, const Wire__WorkPoll *m)
     return true;
 }
 
+// It gets no more work, and others probe its desktops. For good: only a new start of the worker ends it.
+static void drain(struct fleet *f, struct worker *w)
+{
+    if (w->draining)
+        return;
+    w->draining = w->dirty = true;
+    list_each(n, next, &f->all_desktops) {
+        struct desktop *d = container_of(n, struct desktop, all);
+        if (d->prober == w->id && f->live > 1) {
+            unprobe(f, d);
+            find_prober(f, d);
+        }
+    }
+}
+
 void fleet_poll(struct fleet *f, uint64_t worker, const Wire__WorkPoll *m, void *poll)
 {
     struct worker *w = map_get(&f->workers, worker);
@@ -424,17 +442,8 @@ void fleet_poll(struct fleet *f, uint64_t worker, const Wire__WorkPoll *m, void 
     w->hold_until = w->heard + (m->hold_ms < POLL_HOLD_MAX_MS ? m->hold_ms : POLL_HOLD_MAX_MS);
     w->slots = m->slots;
     w->free = m->free;
-    if (m->draining && !w->draining) {
-        w->draining = true;
-        list_each(n, next, &f->all_desktops) {
-            struct desktop *d = container_of(n, struct desktop, all);
-            if (d->prober == w->id && f->live > 1) {
-                unprobe(f, d);
-                find_prober(f, d);
-            }
-        }
-    }
-    w->draining = m->draining;
+    if (m->draining)
+        drain(f, w);
     for (size_t i = 0; i < m->n_observed; i++)
         observe(f, w, m->observed[i]);
     tell(f, w);
@@ -562,7 +571,6 @@ bool fleet_worker(const struct fleet *f, uint64_t worker, Wire__Worker *ret)
         return false;
     ret->connected = true;
     ret->slots = w->slots;
-    ret->running = (uint32_t)w->n_running;
     ret->draining = w->draining;
     ret->last_seen_ms = w->seen_ms;
     return true;
@@ -707,20 +715,31 @@ void fleet_tick(struct fleet *f)
     pass(f);
 }
 
+// An admin may have told it to drain.
+static void refresh_worker(struct fleet *f, struct txn *t, struct worker *w)
+{
+    Rec__Peer *p;
+    enum err e = kind_get(t, &f->arena, KIND_PEER, 0, w->id, &p);
+    w->dirty = true;
+    if (e)
+        log_error("worker_%llu cannot be read: %s", (unsigned long long)w->id, err_text(e));
+    else if (p->draining && p->incarnation == w->incarnation)
+        drain(f, w);
+}
+
 void fleet_touched(struct fleet *f, const struct touched *t, size_t n)
 {
     struct txn *txn = NULL;
     arena_reset(&f->arena);
     for (size_t i = 0; i < n; i++) {
-        if (t[i].worker) {
-            struct worker *w = map_get(&f->workers, t[i].worker);
-            if (w)
-                w->dirty = true;
+        struct worker *w = t[i].worker ? map_get(&f->workers, t[i].worker) : NULL;
+        if (t[i].worker && !w)
             continue;
-        }
         if (!txn && store_begin(f->conf.store, false, &txn))
             return;
-        if (t[i].desktop)
+        if (w)
+            refresh_worker(f, txn, w);
+        else if (t[i].desktop)
             refresh_desktop(f, txn, t[i].workspace, t[i].desktop);
         else
             refresh_limits(f, txn, t[i].workspace);
@@ -778,6 +797,7 @@ static enum err load_workers(struct fleet *f, struct txn *t)
         }
         strncpy(w->name, p->name, sizeof w->name - 1);
         w->incarnation = p->incarnation;
+        w->draining = p->draining;
     }
     if (!e)
         e = c.err;

@@ -50,4 +50,4 @@ struct fleet_history {
 };
 const struct fleet_history *fleet_history(const struct fleet *f, uint64_t desktop);  // NULL: unknown
 const struct fleet_desktop *fleet_desktop(const struct fleet *f, uint64_t desktop); // NULL: unknown
-bool fleet_worker(const struct fleet *f, uint64_t worker, Wire__Worker *ret);       // fills slots, running, lastSeen; false: not heard
+bool fleet_worker(const struct fleet *f, uint64_t worker, Wire__Worker *ret);       // fills slots, draining, lastSeen; false: not heard

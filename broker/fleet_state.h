@@ -21,6 +21,7 @@ struct desktop {
     bool agent_ready;
     bool stale;                   // an assignment was refused: look again
     char *error, *ip, *name;
+    uint8_t chat[HASH_SIZE];      // of the endpoint's address and sealed key: whoever probes it is told when they change
     struct fleet_desktop live;
     struct fleet_history history; // some 60 kB once it is probed; begins anew with the broker
     uint32_t alert[METRIC_N];     // enum metric_alert, as committed

@@ -47,6 +47,14 @@ static void session_entries(const void *rec, struct index_entries *es)
     }
 }
 
+static void desktop_entries(const void *rec, struct index_entries *es)
+{
+    const Rec__Desktop *d = rec;
+    struct index_entry *e = entry(es, INDEX_AGENT);
+    key_u64(key_u64(&e->key, d->workspace), d->agent);
+    value_u64(e, d->id);
+}
+
 static void approval_entries(const void *rec, struct index_entries *es)
 {
     const Rec__Approval *a = rec;
@@ -85,7 +93,7 @@ static const struct kind_def {
     [KIND_TASK]      = { DB_TASK,     0,   &rec__task__descriptor,      task_entries },
     [KIND_SESSION]   = { DB_SESSION,  0,   &rec__session__descriptor,   session_entries },
     [KIND_APPROVAL]  = { DB_APPROVAL, 0,   &rec__approval__descriptor,  approval_entries },
-    [KIND_DESKTOP]   = { DB_DESKTOP,  0,   &rec__desktop__descriptor,   NULL },
+    [KIND_DESKTOP]   = { DB_DESKTOP,  0,   &rec__desktop__descriptor,   desktop_entries },
     [KIND_WORKSPACE] = { DB_ACCOUNT,  'w', &rec__workspace__descriptor, NULL },
     [KIND_USER]      = { DB_ACCOUNT,  'u', &rec__user__descriptor,      NULL },
     [KIND_KEY]       = { DB_ACCOUNT,  'k', &rec__key__descriptor,       key_entries },
@@ -152,6 +160,16 @@ enum err kind_get(struct txn *t, struct arena *a, enum kind kind, uint64_t works
         return ERR_NOT_FOUND;
     kind_key(kind, workspace, id, &k);
     return rec_get(t, a, kinds[kind].db, &k, kinds[kind].descriptor, ret_rec);
+}
+
+enum err kind_agent_desktop(struct txn *t, uint64_t workspace, uint64_t agent, uint64_t *ret)
+{
+    struct key k = { .n = 0 };
+    struct slice s;
+    enum err e = store_get(t, DB_INDEX, key_u64(key_u64(key_u8(&k, INDEX_AGENT), workspace), agent), &s);
+    if (!e)
+        *ret = key_read_u64(s.p);
+    return e;
 }
 
 static bool same(const struct index_entry *a, const struct index_entry *b)

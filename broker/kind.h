@@ -24,7 +24,8 @@ enum index {
     INDEX_PEER_NAME,       // role, name -> id
     INDEX_SESSION_LATE,    // worker, id -> workspace; its slot was taken back, and the worker has not told its end
     INDEX_USER_NAME,       // name, folded -> workspace, id; over all workspaces
-    INDEX_TASK_GONE,       // workspace, task -> nothing; deleted, and its comments are still to be swept
+    INDEX_TASK_GONE,       // workspace, task -> nothing; deleted, and its comments, sessions and output are still to be swept
+    INDEX_AGENT,           // workspace, agent -> its desktop
     INDEX_N
 };
 
@@ -56,6 +57,9 @@ void kind_key(enum kind kind, uint64_t workspace, uint64_t id, struct key *ret);
 enum store_db kind_db(enum kind kind);
 // Unpacks what a cursor stands on.
 MUST_USE enum err kind_unpack(enum kind kind, struct arena *a, struct slice s, void *ret_rec);
+
+// The desktop an agent belongs to. ERR_NOT_FOUND.
+MUST_USE enum err kind_agent_desktop(struct txn *t, uint64_t workspace, uint64_t agent, uint64_t *ret);
 
 // Other records by descriptor: kept under keys of their own (meta, counts, hours, outcomes).
 MUST_USE enum err rec_get(struct txn *t, struct arena *a, enum store_db db, const struct key *k, const ProtobufCMessageDescriptor *d, void *ret_rec);

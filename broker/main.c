@@ -20,6 +20,7 @@
 #include "outbox.h"
 #include "setup.h"
 #include "store.h"
+#include "store_comment.h"
 #include "turn.h"
 
 enum { TICK_MS = 500, READERS_EVERY = 20, SWEEP_EVERY = 20, HELD_MAX = 8192, STOP_MS = 5000, RESERVE_MIN = 3 * 512 * 1024 };
@@ -130,14 +131,9 @@ static void tick_done(struct proposal *p, enum outcome st, const struct batch *b
     container_of(p, struct broker, tick)->tick_under_way = 0;
 }
 
-// Retention and sweeps, a few records at a time, while events come; in quiet times every ten minutes, for what grows old.
-static void sweep(struct broker *br)
+static void tick(struct broker *br)
 {
-    static uint64_t last_newest;
-    static unsigned quiet;
-    quiet = br->newest == last_newest ? quiet + 1 : 0;
-    last_newest = br->newest;
-    if (br->tick_under_way || (quiet > 1 && quiet % 60 != 0))
+    if (br->tick_under_way)
         return;
     br->tick_item = (Wire__Item)WIRE__ITEM__INIT;
     br->tick_body = (Wire__Tick)WIRE__TICK__INIT;
@@ -146,6 +142,30 @@ static void sweep(struct broker *br)
     br->tick = (struct proposal){ .cmd = { .item = &br->tick_item, .sender = SENDER_BROKER }, .done = tick_done };
     br->tick_under_way = 1;
     turn_submit(br->turns, &br->tick);
+}
+
+// Retention and sweeps, a few records at a time, while events come; in quiet times every ten minutes, for what grows old.
+static void sweep(struct broker *br)
+{
+    static uint64_t last_newest;
+    static unsigned quiet;
+    quiet = br->newest == last_newest ? quiet + 1 : 0;
+    last_newest = br->newest;
+    if (quiet <= 1 || quiet % 60 == 0)
+        tick(br);
+}
+
+// What deleted tasks left goes step by step, without waiting for the next sweep.
+static void sweep_gone(struct broker *br)
+{
+    struct txn *t;
+    bool any = false;
+    if (br->tick_under_way || store_begin(br->store, false, &t))
+        return;
+    enum err e = gone_any(t, &any);
+    store_abort(t);
+    if (!e && any)
+        tick(br);
 }
 
 static void ticked_cb(uv_timer_t *t)
@@ -166,6 +186,8 @@ static void ticked_cb(uv_timer_t *t)
         store_reader_check(br->store);
     if (br->ticks % SWEEP_EVERY == 0)
         sweep(br);
+    else
+        sweep_gone(br);
 }
 
 static void signalled_cb(uv_signal_t *s, int number)

@@ -54,10 +54,13 @@ static enum err run(struct query *q, const Wire__Item *i, Wire__Answer *a)
     case WIRE__ITEM__BODY_TASK_GET: return query_task_get(q, i->task_get->id, a);
     case WIRE__ITEM__BODY_SESSION_LIST: return query_session_list(q, i->session_list, a);
     case WIRE__ITEM__BODY_SESSION_GET: return query_session_get(q, i->session_get->id, a);
+    case WIRE__ITEM__BODY_COMMENT_LIST: return query_comment_list(q, i->comment_list, a);
     case WIRE__ITEM__BODY_APPROVAL_LIST: return query_approval_list(q, i->approval_list, a);
     case WIRE__ITEM__BODY_APPROVAL_GET: return query_approval_get(q, i->approval_get->id, a);
     case WIRE__ITEM__BODY_DESKTOP_LIST: return query_desktop_list(q, a);
     case WIRE__ITEM__BODY_DESKTOP_GET: return query_desktop_get(q, i->desktop_get->id, a);
+    case WIRE__ITEM__BODY_AGENT_LIST: return query_agent_list(q, a);
+    case WIRE__ITEM__BODY_AGENT_GET: return query_agent_get(q, i->agent_get->id, a);
     case WIRE__ITEM__BODY_KEY_LIST: return query_key_list(q, a);
     case WIRE__ITEM__BODY_SETTINGS_GET: return query_settings(q, a);
     case WIRE__ITEM__BODY_OVERVIEW: return query_overview(q, a);

@@ -36,6 +36,9 @@ MUST_USE enum err query_session_get(struct query *q, uint64_t id, Wire__Answer *
 MUST_USE enum err query_output_read(struct query *q, const Wire__OutputRead *r, Wire__Answer *a);
 MUST_USE enum err query_approval_list(struct query *q, const Wire__ApprovalList *l, Wire__Answer *a);
 MUST_USE enum err query_approval_get(struct query *q, uint64_t id, Wire__Answer *a);
+MUST_USE enum err query_comment_list(struct query *q, const Wire__CommentList *l, Wire__Answer *a);
+MUST_USE enum err query_agent_list(struct query *q, Wire__Answer *a);
+MUST_USE enum err query_agent_get(struct query *q, uint64_t id, Wire__Answer *a);
 MUST_USE enum err query_desktop_list(struct query *q, Wire__Answer *a);
 MUST_USE enum err query_desktop_get(struct query *q, uint64_t id, Wire__Answer *a);
 MUST_USE enum err query_overview(struct query *q, Wire__Answer *a);

@@ -3,7 +3,21 @@
 #include "check.h"
 #include "names.h"
 #include "query_parts.h"
+#include "store_comment.h"
 #include "store_task.h"
+
+// A session whose task was deleted waits for the sweep only: it is not there any more. known: a task that is.
+static enum err unless_gone(struct query *q, const Rec__Session *s, uint64_t *known)
+{
+    bool gone;
+    if (s->task == *known)
+        return ERR_OK;
+    enum err e = gone_is(q->txn, s->workspace, s->task, &gone);
+    if (e || gone)
+        return e ? e : ERR_NOT_FOUND;
+    *known = s->task;
+    return ERR_OK;
+}
 
 enum err query_session_list(struct query *q, const Wire__SessionList *l, Wire__Answer *a)
 {
@@ -12,6 +26,7 @@ enum err query_session_list(struct query *q, const Wire__SessionList *l, Wire__A
     struct key prefix = { .n = 0 };
     struct cursor c;
     uint32_t limit = limit_of(l->limit, LIST_MAX), seen = 0;
+    uint64_t known = l->task;
     Rec__Task *t;
     a->body_case = WIRE__ANSWER__BODY_SESSIONS;
     a->sessions = out;
@@ -38,6 +53,13 @@ enum err query_session_list(struct query *q, const Wire__SessionList *l, Wire__A
         e = kind_get(q->txn, q->arena, KIND_SESSION, q->workspace, out->next_before, &s);
         if (e || (l->status && s->status != l->status) || (l->desktop && s->desktop != l->desktop))
             continue;
+        e = unless_gone(q, s, &known);
+        if (e == ERR_NOT_FOUND) {
+            e = ERR_OK;
+            continue;
+        }
+        if (e)
+            break;
         e = view_session(&v, s, &out->sessions[out->n_sessions++]);
     }
     if (!e)
@@ -50,8 +72,11 @@ enum err query_session_get(struct query *q, uint64_t id, Wire__Answer *a)
 {
     struct view v = view_of(q);
     Rec__Session *s;
+    uint64_t known = 0;
     enum err e = kind_get(q->txn, q->arena, KIND_SESSION, q->workspace, id, &s);
     a->body_case = WIRE__ANSWER__BODY_SESSION;
+    if (!e)
+        e = unless_gone(q, s, &known);
     return e ? e : view_session(&v, s, &a->session);
 }
 

@@ -1,5 +1,6 @@
 #include "store_task.h"
 #include <string.h>
+#include "store_comment.h"
 
 enum { HOUR_MS = 3600 * 1000, MINUTE_MS = 60 * 1000 };
 
@@ -116,56 +117,10 @@ enum err task_content(struct txn *t, struct arena *a, const Rec__Task *task, cha
     return ERR_OK;
 }
 
-static enum err remove_output(struct work *w, uint64_t workspace, uint64_t session)
-{
-    struct key prefix = { .n = 0 };
-    struct cursor c;
-    enum err e = cursor_open(&c, w->txn, DB_OUTPUT, key_u64(key_u64(&prefix, workspace), session));
-    if (e)
-        return e;
-    for (bool on = cursor_seek(&c, NULL); on && !e; on = cursor_next(&c))
-        e = cursor_del(&c);
-    if (!e)
-        e = c.err;
-    cursor_close(&c);
-    return e;
-}
-
-static enum err remove_sessions(struct work *w, const Rec__Task *t)
-{
-    struct key prefix = { .n = 0 };
-    struct cursor c;
-    key_u64(key_u64(key_u8(&prefix, INDEX_SESSION_TASK), t->workspace), t->id);
-    for (;;) { // each removal changes the index: look anew
-        enum err e = cursor_open(&c, w->txn, DB_INDEX, &prefix);
-        if (e)
-            return e;
-        bool on = cursor_seek(&c, NULL);
-        uint64_t id = on ? key_read_u64(c.key.b + 17) : 0;
-        e = c.err;
-        cursor_close(&c);
-        if (!on || e)
-            return e;
-        struct session_ref s;
-        e = session_open(w, t->workspace, id, &s);
-        if (!e && s.s->held) { // cancelled, and its worker has not let go yet
-            s.s->held = false;
-            work_touch_worker(w, s.s->worker);
-            e = session_save(w, &s);
-        }
-        if (!e)
-            e = remove_output(w, t->workspace, id);
-        if (!e)
-            e = work_del(w, KIND_SESSION, &s.old, s.s);
-        if (e)
-            return e;
-    }
-}
-
 enum err task_remove(struct work *w, struct task_ref *ref)
 {
     Rec__Task *t = ref->t;
-    enum err e = remove_sessions(w, t);
+    enum err e = t->attempt || t->comments ? gone_mark(w, t->workspace, t->id) : ERR_OK;
     if (!e && t->content_apart) {
         struct key k = blob_key(t->id);
         e = store_del(w->txn, DB_BLOB, &k);

@@ -195,6 +195,25 @@ enum err check_desktop_act(const Wire__DesktopAct *m, struct fault *f)
     return ERR_OK;
 }
 
+enum err check_comment_add(const Wire__CommentAdd *m, struct fault *f)
+{
+    if (!*m->content)
+        return missing(f, "content", "content is needed: what there is to say");
+    if (!check_text(m->content, COMMENT_MAX, true))
+        return invalid(f, "content", "1 to 65536 characters of text");
+    return ERR_OK;
+}
+
+enum err check_agent_edit(const Wire__AgentEdit *m, struct fault *f)
+{
+    static const char text[] = "1 to 200 characters, on one line";
+    if ((m->set & AEDIT_NAME) && (!*m->name || !check_text(m->name, NAME_MAX_CHARS, false)))
+        return invalid(f, "name", text);
+    if ((m->set & AEDIT_ROLE) && (!*m->role || !check_text(m->role, NAME_MAX_CHARS, false)))
+        return invalid(f, "role", text);
+    return ERR_OK;
+}
+
 enum err check_key_create(const Wire__KeyCreate *m, struct fault *f)
 {
     if (!*m->name)

@@ -9,7 +9,7 @@
 enum {
     TITLE_MAX = 200, NAME_MAX_CHARS = 200, FEEDBACK_MAX = 4096, COMMENT_MAX = 65536, // characters
     CONTENT_MAX = 1024 * 1024,                                                       // octets
-    TITLE_DEFAULT_CHARS = 80,
+    TITLE_DEFAULT_CHARS = 80, COMMENTS_MAX = 10000,                                  // comments of one task
     TIMEOUT_MAX_S = 7 * 24 * 3600, MAINTENANCE_MAX_MINUTES = 365 * 24 * 60, RETRIES_MAX = 100, MAX_TASKS_MAX = 1000, LABELS_MAX = 32,
     OUTPUT_PIECE_MAX = 64 * 1024, OUTPUT_HEAD = 256 * 1024, OUTPUT_TAIL = 768 * 1024,
     ITEMS_MAX = 64, POLL_HOLD_MAX_MS = 10000, IDEMPOTENCY_KEY_MAX = 255, LIST_MAX = 500,
@@ -19,6 +19,7 @@ enum {
 enum task_edit_bit { EDIT_TITLE = 1, EDIT_PRIORITY = 2, EDIT_CONTENT = 4, EDIT_DESKTOP = 8, EDIT_APPROVAL = 16, EDIT_TIMEOUT = 32, EDIT_RETRIES = 64 };
 enum desktop_edit_bit { DEDIT_NAME = 1, DEDIT_ADDRESS = 2, DEDIT_POOL = 4, DEDIT_LABELS = 8, DEDIT_MAX_TASKS = 16, DEDIT_CHAT = 32,
                         DEDIT_START = 64, DEDIT_STOP = 128, DEDIT_HOST_KEY = 256, DEDIT_CHAT_KEY = 512 };
+enum agent_edit_bit { AEDIT_NAME = 1, AEDIT_ROLE = 2 };
 enum settings_bit { SET_REQUIRE_APPROVAL = 1, SET_CPU = 2, SET_MEMORY = 4, SET_DISK = 8, SET_RETENTION = 16, SET_TIMEOUT = 32 };
 
 // What is wrong: the field as the API names it ("" if none) and a sentence. Both lent, for ever.
@@ -33,6 +34,8 @@ MUST_USE enum err check_resolve(const Wire__Resolve *m, struct fault *f);
 MUST_USE enum err check_desktop_create(const Wire__DesktopPut *m, struct fault *f);
 MUST_USE enum err check_desktop_edit(const Wire__DesktopPut *m, struct fault *f);
 MUST_USE enum err check_desktop_act(const Wire__DesktopAct *m, struct fault *f);
+MUST_USE enum err check_comment_add(const Wire__CommentAdd *m, struct fault *f);
+MUST_USE enum err check_agent_edit(const Wire__AgentEdit *m, struct fault *f);
 MUST_USE enum err check_key_create(const Wire__KeyCreate *m, struct fault *f);
 MUST_USE enum err check_settings_put(const Wire__SettingsPut *m, struct fault *f);
 MUST_USE enum err check_maintenance(const Wire__Maintenance *m, struct fault *f);

@@ -20,6 +20,13 @@ void api_session_list(struct request *r);
 void api_session_of_task(struct request *r);
 void api_session_get(struct request *r);
 
+void api_comment_list(struct request *r);
+void api_comment_add(struct request *r);
+
+void api_agent_list(struct request *r);
+void api_agent_get(struct request *r);
+void api_agent_edit(struct request *r);
+
 void api_approval_list(struct request *r);
 void api_approval_get(struct request *r);
 // Review and resolve are one operation on one record: one of task and approval is 0. want, answered: what is shown afterwards.
@@ -49,6 +56,7 @@ void api_maintenance(struct request *r);
 
 void api_worker_list(struct request *r);
 void api_worker_add(struct request *r);
+void api_worker_drain(struct request *r);
 
 void api_health(struct request *r);
 void api_ready(struct request *r);

@@ -83,11 +83,13 @@ static size_t answer_max(const Wire__Item *i)
 {
     switch (i->body_case) {
     case WIRE__ITEM__BODY_TASK_LIST: return page(i->task_list->bytes_max);
+    case WIRE__ITEM__BODY_COMMENT_LIST: return page(i->comment_list->bytes_max);
     case WIRE__ITEM__BODY_APPROVAL_LIST: return page(i->approval_list->bytes_max);
     case WIRE__ITEM__BODY_OUTPUT_READ: return PAGE_MAX + OUTPUT_PIECE_MAX;
     case WIRE__ITEM__BODY_LOG_READ: return PAGE_MAX + 64 * 1024;
     case WIRE__ITEM__BODY_SESSION_LIST:
     case WIRE__ITEM__BODY_DESKTOP_LIST:
+    case WIRE__ITEM__BODY_AGENT_LIST:
     case WIRE__ITEM__BODY_KEY_LIST:
     case WIRE__ITEM__BODY_WORKER_LIST: return REPLY_GOOD;
     case WIRE__ITEM__BODY_OVERVIEW:
@@ -95,6 +97,7 @@ static size_t answer_max(const Wire__Item *i)
     case WIRE__ITEM__BODY_DESKTOP_EDIT:
     case WIRE__ITEM__BODY_DESKTOP_ACT:
     case WIRE__ITEM__BODY_DESKTOP_GET: return 256 * 1024;
+    case WIRE__ITEM__BODY_COMMENT_ADD: return strlen(i->comment_add->content) + 2048;
     case WIRE__ITEM__BODY_TASK_CREATE: return strlen(i->task_create->content) + 2048;
     case WIRE__ITEM__BODY_TASK_DELETE:
     case WIRE__ITEM__BODY_DESKTOP_DELETE:
@@ -102,6 +105,9 @@ static size_t answer_max(const Wire__Item *i)
     case WIRE__ITEM__BODY_KEY_REVOKE:
     case WIRE__ITEM__BODY_SETTINGS_PUT:
     case WIRE__ITEM__BODY_SETTINGS_GET:
+    case WIRE__ITEM__BODY_AGENT_GET:
+    case WIRE__ITEM__BODY_AGENT_EDIT:
+    case WIRE__ITEM__BODY_WORKER_DRAIN:
     case WIRE__ITEM__BODY_WORKER_ADD:
     case WIRE__ITEM__BODY_CREDENTIAL_LOOKUP:
     case WIRE__ITEM__BODY_WAIT_SEQUENCE: return 4096;

@@ -64,19 +64,29 @@ bool params_number(struct request *r, const char *name, uint64_t min, uint64_t m
     return true;
 }
 
-bool params_before(struct request *r, enum entity kind, uint64_t *ret)
+static bool place(struct request *r, const char *name, enum entity kind, uint64_t least, uint64_t *ret)
 {
     char out[QUERY_VALUE_MAX];
     struct text t;
 
     if (!r->x->query.n)
         return true;
-    if (!get(r, "before", out, &t))
+    if (!get(r, name, out, &t))
         return false;
-    if (!t.p || (*ret = id_parse(kind, t.p)) != 0 || query_number(t, 1, INT64_MAX, ret))
+    if (!t.p || (*ret = id_parse(kind, t.p)) != 0 || query_number(t, least, INT64_MAX, ret))
         return true;
-    request_bad_query(r, "before", "It must be an id, as in the Link of the page before");
+    request_bad_query(r, name, "It must be an id, as in the Link of the page before");
     return false;
+}
+
+bool params_before(struct request *r, enum entity kind, uint64_t *ret)
+{
+    return place(r, "before", kind, 1, ret);
+}
+
+bool params_after(struct request *r, enum entity kind, uint64_t *ret)
+{
+    return place(r, "after", kind, 0, ret);
 }
 
 bool params_text(struct request *r, const char *name, char *out, size_t size)

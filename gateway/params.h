@@ -12,5 +12,7 @@ bool params_id(struct request *r, const char *name, enum entity kind, uint64_t *
 bool params_number(struct request *r, const char *name, uint64_t min, uint64_t max, uint64_t *ret);
 // Where the next page starts: an id of that kind, or its number.
 bool params_before(struct request *r, enum entity kind, uint64_t *ret);
+// The same of a list that is oldest first; 0 is its beginning.
+bool params_after(struct request *r, enum entity kind, uint64_t *ret);
 // out: what to look for, at most size - 1 octets; untouched if absent.
 bool params_text(struct request *r, const char *name, char *out, size_t size);

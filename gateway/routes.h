@@ -22,6 +22,8 @@
     R(POST,   OPERATOR, OPTIONAL, 1, TASK,     MC "tasks/:id/retry",               api_task_retry) \
     R(GET,    VIEWER,   NONE,     1, TASK,     MC "tasks/:id/output",              api_task_output) \
     R(GET,    VIEWER,   NONE,     1, TASK,     MC "tasks/:id/sessions",            api_session_of_task) \
+    R(GET,    VIEWER,   NONE,     1, TASK,     MC "tasks/:id/comments",            api_comment_list) \
+    R(POST,   OPERATOR, JSON,     1, TASK,     MC "tasks/:id/comments",            api_comment_add) \
     R(GET,    VIEWER,   NONE,     1, NONE,     MC "sessions",                      api_session_list) \
     R(GET,    VIEWER,   NONE,     1, SESSION,  MC "sessions/:id",                  api_session_get) \
     R(GET,    VIEWER,   NONE,     1, NONE,     MC "approvals",                     api_approval_list) \
@@ -43,10 +45,14 @@
     R(POST,   OPERATOR, OPTIONAL, 1, DESKTOP,  "/api/desktops/:id/stop",           api_desktop_stop) \
     R(POST,   OPERATOR, OPTIONAL, 1, DESKTOP,  "/api/desktops/:id/restart",        api_desktop_restart) \
     R(GET,    VIEWER,   NONE,     1, DESKTOP,  "/api/desktops/:id/metrics",        api_desktop_metrics) \
+    R(GET,    VIEWER,   NONE,     1, NONE,     "/api/agents",                      api_agent_list) \
+    R(GET,    VIEWER,   NONE,     1, AGENT,    "/api/agents/:id",                  api_agent_get) \
+    R(PATCH,  ADMIN,    JSON,     1, AGENT,    "/api/agents/:id",                  api_agent_edit) \
     R(GET,    VIEWER,   NONE,     1, NONE,     "/api/auth/me",                     api_key_me) \
     R(GET,    VIEWER,   NONE,     1, NONE,     "/api/auth/api-keys",               api_key_list) \
     R(POST,   VIEWER,   JSON,     1, NONE,     "/api/auth/api-keys",               api_key_create) \
     R(DELETE, VIEWER,   NONE,     1, KEY,      "/api/auth/api-keys/:id",           api_key_delete) \
+    R(POST,   ADMIN,    OPTIONAL, 1, WORKER,   "/api/workers/:id/drain",           api_worker_drain) \
     R(GET,    VIEWER,   NONE,     1, NONE,     "/api/workers",                     api_worker_list) \
     R(POST,   ADMIN,    JSON,     1, NONE,     "/api/workers",                     api_worker_add)
 

@@ -24,6 +24,7 @@
 #include "metric.h"
 #include "names.h"
 #include "query.h"
+#include "store_comment.h"
 #include "store_task.h"
 
 // ---------------------------------------------------------------- the stage: a store, a clock, one batch at a time
@@ -112,7 +113,7 @@ static struct counts *recount(uint64_t workspace, uint64_t desktop)
     return &recounts[n_recounts++].c;
 }
 
-static uint64_t n_entries;
+static uint64_t n_entries, n_comments;
 
 static void check_entries(struct txn *t, enum kind kind, const void *rec)
 {
@@ -146,9 +147,29 @@ static void each(struct txn *t, struct arena *a, enum kind kind, void (*seen)(st
     cursor_close(&c);
 }
 
+// Comments of one task: as many as it says, and each says so too.
+static uint64_t count_comments(struct txn *t, uint64_t workspace, uint64_t task)
+{
+    struct key prefix;
+    struct cursor c;
+    uint64_t n = 0;
+    assert_int_equal(cursor_open(&c, t, DB_COMMENT, comment_key(&prefix, workspace, task, 0)), ERR_OK);
+    for (bool on = cursor_seek(&c, NULL); on; on = cursor_next(&c)) {
+        Rec__Comment *r = rec__comment__unpack(NULL, c.value.n, c.value.p);
+        assert_non_null(r);
+        assert_true(r->task == task && r->workspace == workspace && r->id == key_read_u64(c.key.b + 16));
+        rec__comment__free_unpacked(r, NULL);
+        n++;
+    }
+    cursor_close(&c);
+    n_comments += n;
+    return n;
+}
+
 static void saw_task(struct txn *t, const void *rec)
 {
     const Rec__Task *task = rec;
+    assert_int_equal(count_comments(t, task->workspace, task->id), task->comments);
     uint64_t at[2] = { 0, task->desktop };
     for (int i = 0; i < 2; i++) {
         struct counts *c = recount(task->workspace, at[i]);
@@ -177,8 +198,12 @@ static void saw_session(struct txn *t, const void *rec)
     recount(s->workspace, s->desktop)->held += s->held ? 1 : 0;
     assert_true(s->output_total >= s->output_upto);
     arena_init(&a, 4 << 20);
-    assert_int_equal(kind_get(t, &a, KIND_TASK, s->workspace, s->task, &task), ERR_OK);
+    enum err e = kind_get(t, &a, KIND_TASK, s->workspace, s->task, &task);
+    bool gone;
+    assert_int_equal(gone_is(t, s->workspace, s->task, &gone), ERR_OK);
+    assert_int_equal(e, gone ? ERR_NOT_FOUND : ERR_OK);
     if (s->status == SESSION_RUNNING) {
+        assert_false(gone);
         assert_int_equal(task->session, s->id);
         assert_int_equal(task->status, TASK_RUNNING);
     }
@@ -246,6 +271,29 @@ static void check_metrics(struct txn *t, struct arena *a)
     cursor_close(&c);
 }
 
+// What deleted tasks left, and nothing of tasks that are there.
+static uint64_t check_gone(struct txn *t, struct arena *a)
+{
+    struct key prefix = { .n = 0 };
+    struct cursor c;
+    Rec__Task *task;
+    uint64_t n = 0;
+    assert_int_equal(cursor_open(&c, t, DB_INDEX, key_u8(&prefix, INDEX_TASK_GONE)), ERR_OK);
+    for (bool on = cursor_seek(&c, NULL); on; on = cursor_next(&c), n++) {
+        uint64_t workspace = key_read_u64(c.key.b + 1), id = key_read_u64(c.key.b + 9);
+        assert_int_equal(kind_get(t, a, KIND_TASK, workspace, id, &task), ERR_NOT_FOUND);
+        (void)count_comments(t, workspace, id);
+    }
+    cursor_close(&c);
+    assert_int_equal(cursor_open(&c, t, DB_COMMENT, NULL), ERR_OK);
+    uint64_t all = 0;
+    for (bool on = cursor_seek(&c, NULL); on; on = cursor_next(&c))
+        all++;
+    cursor_close(&c);
+    assert_int_equal(all, n_comments);
+    return n;
+}
+
 static void check_store(void)
 {
     static struct arena a;
@@ -253,7 +301,7 @@ static void check_store(void)
     struct cursor c;
     uint64_t entries = 0;
     n_recounts = 0;
-    n_entries = 0;
+    n_entries = n_comments = 0;
     recount(1, 0);
     if (!a.max)
         arena_init(&a, 512 << 20);
@@ -262,11 +310,13 @@ static void check_store(void)
     each(t, &a, KIND_TASK, saw_task);
     each(t, &a, KIND_SESSION, saw_session);
     each(t, &a, KIND_APPROVAL, saw_approval);
+    each(t, &a, KIND_DESKTOP, NULL);
     each(t, &a, KIND_KEY, NULL);
     each(t, &a, KIND_PEER, NULL);
     check_counts(t, &a);
     check_log(t, &a);
     check_metrics(t, &a);
+    n_entries += check_gone(t, &a);
     assert_int_equal(cursor_open(&c, t, DB_INDEX, NULL), ERR_OK);
     for (bool on = cursor_seek(&c, NULL); on; on = cursor_next(&c))
         entries++;
@@ -323,6 +373,8 @@ static Wire__Resolve resolve;
 static Wire__DesktopPut put;
 static Wire__Chat chat;
 static Wire__DesktopAct act;
+static Wire__CommentAdd comment_add;
+static Wire__AgentEdit agent_edit;
 static Wire__KeyCreate key_create;
 static Wire__SettingsPut settings_put;
 static Wire__Settings settings;
@@ -398,7 +450,28 @@ static void m_task_retry(const struct words *w) { set_target(w, WIRE__ITEM__BODY
 static void m_task_delete(const struct words *w) { set_target(w, WIRE__ITEM__BODY_TASK_DELETE, "task"); }
 static void m_desktop_delete(const struct words *w) { set_target(w, WIRE__ITEM__BODY_DESKTOP_DELETE, "desktop"); }
 static void m_key_revoke(const struct words *w) { set_target(w, WIRE__ITEM__BODY_KEY_REVOKE, "revoke"); }
+static void m_worker_drain(const struct words *w) { set_target(w, WIRE__ITEM__BODY_WORKER_DRAIN, "drain"); }
 static void m_release(const struct words *w) { set_target(w, WIRE__ITEM__BODY_RELEASE, "session"); }
+
+static void m_comment_add(const struct words *w)
+{
+    comment_add = (Wire__CommentAdd)WIRE__COMMENT_ADD__INIT;
+    comment_add.task = num(w, "task", 1);
+    comment_add.content = text_or(w, "content", blank);
+    item.body_case = WIRE__ITEM__BODY_COMMENT_ADD;
+    item.comment_add = &comment_add;
+}
+
+static void m_agent_edit(const struct words *w)
+{
+    agent_edit = (Wire__AgentEdit)WIRE__AGENT_EDIT__INIT;
+    agent_edit.id = num(w, "agent", 1);
+    agent_edit.set = (has(w, "name") ? AEDIT_NAME : 0u) | (has(w, "role") ? AEDIT_ROLE : 0u);
+    agent_edit.name = text_or(w, "name", blank);
+    agent_edit.role = text_or(w, "role", blank);
+    item.body_case = WIRE__ITEM__BODY_AGENT_EDIT;
+    item.agent_edit = &agent_edit;
+}
 
 static void m_resolve(const struct words *w)
 {
@@ -635,6 +708,7 @@ static const struct verb {
 } verbs[] = {
     { "init", m_init }, { "task_create", m_task_create }, { "task_edit", m_task_edit }, { "task_run", m_task_run },
     { "task_cancel", m_task_cancel }, { "task_retry", m_task_retry }, { "task_delete", m_task_delete }, { "resolve", m_resolve },
+    { "comment_add", m_comment_add }, { "agent_edit", m_agent_edit }, { "worker_drain", m_worker_drain },
     { "desktop_create", m_desktop_create }, { "desktop_edit", m_desktop_edit }, { "desktop_delete", m_desktop_delete },
     { "desktop_act", m_desktop_act }, { "observe", m_observe }, { "key_create", m_key_create }, { "key_revoke", m_key_revoke },
     { "settings_put", m_settings_put }, { "maintenance", m_maintenance }, { "alert", m_alert }, { "sample", m_sample }, { "worker_add", m_worker_add }, { "hello", m_hello }, { "assign", m_assign }, { "renew", m_renew },
@@ -673,7 +747,14 @@ static void say_answer(struct buf *out, const Wire__Answer *a)
         buf_printf(out, "evt_%llu", (unsigned long long)a->event->number);
         break;
     case WIRE__ANSWER__BODY_WORKER:
-        buf_printf(out, "worker_%llu", (unsigned long long)a->worker->id);
+        buf_printf(out, "worker_%llu%s", (unsigned long long)a->worker->id, a->worker->draining ? " draining" : "");
+        break;
+    case WIRE__ANSWER__BODY_COMMENT:
+        buf_printf(out, "comment_%llu of task_%llu", (unsigned long long)a->comment->id, (unsigned long long)a->comment->task);
+        break;
+    case WIRE__ANSWER__BODY_AGENT:
+        buf_printf(out, "agent_%llu %s %s %s", (unsigned long long)a->agent->id, a->agent->name, a->agent->role,
+                   agent_status_name(a->agent->status));
         break;
     case WIRE__ANSWER__BODY_REPORT_ACK: {
         const Wire__SessionAck *k = a->report_ack->sessions[0];
@@ -707,6 +788,8 @@ static void say_rows(struct buf *out)
             buf_printf(out, " %s", r->field);
         if (*r->alert_type)
             buf_printf(out, " %s %u of %u", r->alert_type, r->value, r->threshold);
+        if (r->comment)
+            buf_printf(out, " comment_%llu", (unsigned long long)r->comment);
         wire__row__free_unpacked(r, NULL);
         at += sizeof n + n;
     }
@@ -853,6 +936,85 @@ static void scenarios(void **state)
     assert_true(played > 0);
 }
 
+// ---------------------------------------------------------------- what a deleted task leaves
+
+static uint64_t records(enum store_db db)
+{
+    struct txn *t;
+    struct cursor c;
+    uint64_t n = 0;
+    assert_int_equal(store_begin(stage.store, false, &t), ERR_OK);
+    assert_int_equal(cursor_open(&c, t, db, NULL), ERR_OK);
+    for (bool on = cursor_seek(&c, NULL); on; on = cursor_next(&c))
+        n++;
+    cursor_close(&c);
+    store_abort(t);
+    return n;
+}
+
+static void play_one(const char *line)
+{
+    char copy[512];
+    struct words w;
+    struct cmd cmd;
+    snprintf(copy, sizeof copy, "%s", line);
+    split(copy, &w);
+    stage.now_ms = epoch_ms + when(w.key[1]);
+    stage.log_ms = 1000 + when(w.key[1]);
+    perform(&w, &cmd);
+    assert_int_equal(play(&cmd), ERR_OK);
+    assert_int_equal(cmd.answer.err, ERR_OK);
+}
+
+// Comments, sessions and output: the delete itself takes none of them, and no step more than 32.
+static void swept_in_small_steps(void **state)
+{
+    enum { COMMENTS = 100, SESSIONS = 40, STEP = 32 };
+    char line[256];
+    (void)state;
+    stage_open();
+    play_one("at 0s broker init local");
+    play_one("at 0s broker worker_add name=w1");
+    play_one("at 0s broker hello worker=1");
+    play_one("at 0s broker observe desktop=1");
+    play_one("at 0s ask task_create content=kept");
+    play_one("at 0s ask comment_add task=1 content=kept");
+    play_one("at 0s ask task_create content=big run=yes");
+    for (int i = 0; i < COMMENTS; i++)
+        play_one("at 0s ask comment_add task=2 content=text");
+    for (int i = 1; i <= SESSIONS; i++) {
+        snprintf(line, sizeof line, "at 0s broker assign task=2 attempt=%d", i);
+        play_one(line);
+        snprintf(line, sizeof line, "at 0s worker report session=%d attempt=%d exit=1 out=some", i, i);
+        play_one(line);
+        if (i == SESSIONS)
+            break;
+        play_one("at 0s ask task_retry task=2");
+        play_one("at 0s ask task_run task=2");
+    }
+    assert_int_equal(records(DB_OUTPUT), SESSIONS);
+    play_one("at 1s ask task_delete task=2");
+    uint64_t left = records(DB_COMMENT) + records(DB_SESSION) + records(DB_OUTPUT);
+    assert_int_equal(left, 1 + COMMENTS + 2 * SESSIONS);
+    for (unsigned steps = 0; left > 1; steps++) {
+        assert_true(steps < (COMMENTS + 2 * SESSIONS) / STEP + 1);
+        play_one("at 2s broker tick");
+        check_store();
+        uint64_t now = records(DB_COMMENT) + records(DB_SESSION) + records(DB_OUTPUT);
+        assert_true(now < left && left - now <= STEP);
+        left = now;
+    }
+    play_one("at 2s broker tick"); // the mark, if the last step had no room for it
+    struct txn *t;
+    bool any;
+    assert_int_equal(store_begin(stage.store, false, &t), ERR_OK);
+    assert_int_equal(gone_any(t, &any), ERR_OK);
+    store_abort(t);
+    assert_false(any);
+    assert_int_equal(records(DB_COMMENT), 1);
+    stage_close();
+}
+
 // ---------------------------------------------------------------- random commands
 
 static uint64_t seed, first_seed; // as it stands; as it began: SEED=first_seed plays the same again
@@ -872,6 +1034,10 @@ static const char *const random_forms[] = {
     "ask task_cancel task=%t",
     "ask task_retry task=%t",
     "ask task_delete task=%t",
+    "ask comment_add task=%t content=text",
+    "ask comment_add task=%t content=more~text",
+    "ask agent_edit agent=%d name=a%n role=r%n",
+    "ask worker_drain drain=%d",
     "ask task_edit task=%t title=t%n priority=high",
     "ask task_edit task=%t desktop=%d content=x%n",
     "ask resolve task=%t approve",
@@ -1037,6 +1203,6 @@ int main(void)
 {
     if (crypto_init())
         return 1;
-    const struct CMUnitTest tests[] = { cmocka_unit_test(scenarios), cmocka_unit_test(random_commands) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(scenarios), cmocka_unit_test(swept_in_small_steps), cmocka_unit_test(random_commands) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
