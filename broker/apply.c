@@ -5,6 +5,7 @@
 #include <string.h>
 #include "commands.h"
 #include "crypto.h"
+#include "migrate.h"
 
 enum { GROWS = 1 }; // refused while the store has no room
 
@@ -78,7 +79,7 @@ enum err meta_read(struct txn *t, struct arena *a, Rec__Meta **ret)
         if (!*ret)
             return ERR_NO_MEMORY;
         **ret = (Rec__Meta)REC__META__INIT;
-        (*ret)->schema = 1;
+        (*ret)->schema = STORE_SCHEMA;
         (*ret)->oldest = 1;
     }
     // one counter for every kind there is, also kinds that came with a later version

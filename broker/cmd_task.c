@@ -132,6 +132,7 @@ static enum err create(struct work *w, const Wire__TaskCreate *m, Rec__Desktop *
     ref.old_status = 0;
     life_task_row(&ref, &row);
     row.assignee = d->agent_name;
+    row.task_type = t->type;
     e = work_row(w, &row, ROW_TASK_CREATED);
     if (!e && *m->idempotency_key)
         e = remember(w, m, t);

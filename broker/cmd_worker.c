@@ -143,6 +143,7 @@ enum err cmd_assign(struct work *w)
     Wire__Row row = WIRE__ROW__INIT;
     row.session = s->id;
     row.task = s->task;
+    row.title = t->title;
     row.desktop = s->desktop;
     row.agent = s->agent;
     row.status = s->status;

@@ -456,6 +456,7 @@ static void run_queries(struct pending *p, uint64_t queries)
 {
     struct query q = { .store = p->in->conf.store, .fleet = p->in->conf.fleet, .arena = &p->in->answers };
     arena_reset(q.arena);
+    q.settled_ms = turns_settled_ms(p->in->conf.turns);
     enum err e = query_begin(&q);
     for (size_t i = 0; queries; i++) {
         Wire__Answer a = WIRE__ANSWER__INIT;

@@ -65,6 +65,9 @@ static enum err run(struct query *q, const Wire__Item *i, Wire__Answer *a)
     case WIRE__ITEM__BODY_SETTINGS_GET: return query_settings(q, a);
     case WIRE__ITEM__BODY_OVERVIEW: return query_overview(q, a);
     case WIRE__ITEM__BODY_OUTPUT_READ: return query_output_read(q, i->output_read, a);
+    case WIRE__ITEM__BODY_EVENT_LIST: return query_event_list(q, i->event_list, a);
+    case WIRE__ITEM__BODY_ACTIVITY_LIST: return query_activity_list(q, i->activity_list, a);
+    case WIRE__ITEM__BODY_ACTIVITY_STATS: return query_activity_stats(q, i->activity_stats, a);
     case WIRE__ITEM__BODY_LOG_READ: return query_log_read(q, i->log_read, a);
     case WIRE__ITEM__BODY_WORKER_LIST: return query_worker_list(q, a);
     case WIRE__ITEM__BODY_METRICS_READ: return query_metrics_read(q, i->metrics_read, a);

@@ -47,4 +47,8 @@ MUST_USE enum err query_metrics_read(struct query *q, const Wire__MetricsRead *r
 MUST_USE enum err query_credential(struct query *q, const Wire__CredentialLookup *l, Wire__Answer *a);
 MUST_USE enum err query_key_list(struct query *q, Wire__Answer *a);
 MUST_USE enum err query_settings(struct query *q, Wire__Answer *a);
+MUST_USE enum err query_event_list(struct query *q, const Wire__EventList *l, Wire__Answer *a);
+MUST_USE enum err query_activity_list(struct query *q, const Wire__ActivityList *l, Wire__Answer *a);
+MUST_USE enum err query_activity_stats(struct query *q, const Wire__ActivityStats *s, Wire__Answer *a);
+MUST_USE enum err query_audit_entity(struct query *q, const Wire__Row *row, Wire__AuditEntity **ret); // NULL: it is gone
 MUST_USE enum err query_log_read(struct query *q, const Wire__LogRead *r, Wire__Answer *a);

@@ -24,7 +24,7 @@
     D(DEDUPE, "dedupe")     /* client 16, number 8: Rec.Outcome */ \
     D(IDEM, "idem")         /* user 8, hash of the key 32: Rec.Outcome */ \
     D(POSTING, "posting")   /* see posting.h: which rows of the log a filter finds */ \
-    D(STATS, "stats")       /* see stats.h: rows by hour and by day */ \
+    D(STATS, "stats")       /* workspace 8, hour since 1970 8: rows of the activities */ \
     D(COMMENT, "comment")   /* workspace 8, task 8, id 8 */ \
     D(METRIC, "metric")     /* see metric.h: rings of samples of each desktop */ \
     D(WEBHOOK, "webhook")   /* workspace 8, id 8 */ \

@@ -18,6 +18,7 @@ struct turns {
     struct buf packed;      // the commands as octets: what a replicated engine would ship, and what the hash chain covers
     uv_idle_t again;        // more waits: the next batch is begun from the loop, not from inside done
     uint64_t log_ms0, mono0;
+    uint64_t settled_ms;    // promised by turns_settled_ms
     int busy;
     uint32_t alone;         // this many are taken one by one
     uint64_t n_commands, n_turns;
@@ -26,6 +27,14 @@ struct turns {
 uint64_t turn_log_ms(const struct turns *t)
 {
     return t->log_ms0 + (clock_mono_ms() - t->mono0);
+}
+
+uint64_t turns_settled_ms(struct turns *t)
+{
+    uint64_t now_ms = t->busy ? t->batch.now_ms : clock_wall_ms();
+    if (now_ms > t->settled_ms)
+        t->settled_ms = now_ms;
+    return t->settled_ms;
 }
 
 enum err turn_err(enum outcome st)
@@ -109,6 +118,8 @@ static void begin(struct turns *t)
             break;
     crypto_hash(b->hash, t->packed.data, t->packed.len);
     b->now_ms = clock_wall_ms();
+    if (b->now_ms < t->settled_ms)
+        b->now_ms = t->settled_ms; // the clock was set back
     b->log_ms = turn_log_ms(t);
     t->busy = 1;
     t->cons->ops->propose(t->cons, b, decided_cb, t);

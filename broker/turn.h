@@ -21,6 +21,8 @@ struct turns_cbs {
 MUST_USE enum err turns_new(uv_loop_t *loop, struct cons *cons, uint64_t log_ms0, const struct turns_cbs *cbs, struct turns **ret);
 void turn_submit(struct turns *t, struct proposal *p);
 uint64_t turn_log_ms(const struct turns *t); // log time now
+// No row that is not committed yet will have an earlier time than this: what is said of the time before it stays true.
+uint64_t turns_settled_ms(struct turns *t);
 int turns_idle(const struct turns *t);       // nothing gathered, nothing under way
 // How many commands were applied since the start, in how many turns.
 void turns_counts(const struct turns *t, uint64_t *ret_commands, uint64_t *ret_turns);

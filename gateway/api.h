@@ -51,6 +51,9 @@ void api_key_delete(struct request *r);
 void api_settings_get(struct request *r);
 void api_settings_put(struct request *r);
 
+void api_event_list(struct request *r);
+void api_activities(struct request *r); // the list and, with stats=true, its statistics
+
 void api_overview(struct request *r);
 void api_maintenance(struct request *r);
 

@@ -291,7 +291,7 @@ static void known(struct request *r)
     uint32_t cost = row ? row->cost : 1;
     char allow[ROUTE_ALLOW_MAX];
 
-    if (row && row->handler == api_task_list && query_raw(x->query, "q").p)
+    if (row && (row->handler == api_task_list || row->handler == api_event_list) && query_raw(x->query, "q").p)
         cost = COST_SEARCH;
     if (query_key(row, x)) { // charged before: over the limit a stream is held, not refused
         if (!routes_quota(x, cost) && hold(r))

@@ -33,6 +33,8 @@
     R(GET,    VIEWER,   NONE,     1, NONE,     MC "settings",                      api_settings_get) \
     R(PUT,    ADMIN,    JSON,     1, NONE,     MC "settings",                      api_settings_put) \
     R(POST,   ADMIN,    JSON,     1, NONE,     MC "maintenance",                   api_maintenance) \
+    R(GET,    VIEWER,   NONE,     1, NONE,     MC "events",                        api_event_list) \
+    R(GET,    VIEWER,   NONE,     1, NONE,     "/api/activities",                  api_activities) \
     R(GET,    VIEWER,   NONE,     1, NONE,     MC "activity/stream",               stream_activity) \
     R(GET,    VIEWER,   NONE,     1, NONE,     MC "stream",                        stream_feed) \
     R(GET,    VIEWER,   NONE,     1, NONE,     "/api/desktops",                    api_desktop_list) \

@@ -23,6 +23,7 @@
 #include "event.h"
 #include "metric.h"
 #include "names.h"
+#include "posting.h"
 #include "query.h"
 #include "store_comment.h"
 #include "store_task.h"
@@ -294,6 +295,113 @@ static uint64_t check_gone(struct txn *t, struct arena *a)
     return n;
 }
 
+// The posting lists and the hours, made anew from the log: each row of it in each of its lists, in order, counted without a gap, and
+// nothing beside that but entries of rows that have gone, in a chunk that still holds one that has not.
+static uint64_t list_entries(struct txn *t, const struct posting_list *l, uint64_t oldest, const Wire__Row *wanted)
+{
+    static struct posting_chunk chunk;
+    struct key prefix;
+    struct cursor c;
+    uint64_t n = 0, rank = 0, last = 0;
+    bool has = false;
+    posting_key(l, &prefix);
+    assert_int_equal(cursor_open(&c, t, DB_POSTING, &prefix), ERR_OK);
+    for (bool on = cursor_seek(&c, NULL); on; on = cursor_next(&c)) {
+        struct posting_head h;
+        assert_int_equal(posting_head(key_read_u64(c.key.b + c.key.n - 8), c.value, &h), ERR_OK);
+        assert_int_equal(posting_unpack(&h, l->family == POSTING_ENTITY, &chunk), ERR_OK);
+        assert_true(h.first + h.span >= oldest);
+        assert_true(c.value.n <= POSTING_OCTETS);
+        if (last)
+            assert_int_equal(h.rank, rank);
+        rank = h.rank + h.n;
+        for (uint32_t i = 0; i < chunk.n; i++) {
+            uint64_t number = chunk.first + chunk.off[i];
+            assert_true(number > last);
+            last = number;
+            n += number >= oldest;
+            if (number == wanted->number) {
+                has = true;
+                assert_true(l->family != POSTING_ENTITY || chunk.kind[i] == wanted->row);
+            }
+        }
+    }
+    cursor_close(&c);
+    assert_true(has);
+    return n;
+}
+
+struct seen_list {
+    struct posting_list list;
+    struct key key;
+    uint64_t n;
+    Wire__Row *row; // its newest
+};
+static bool trimmed; // some check saw a log whose first rows have gone
+static struct seen_list seen_lists[8192];
+static unsigned n_seen_lists;
+
+static void saw_row(Wire__Row *r)
+{
+    struct posting_list lists[POSTING_PER_ROW];
+    unsigned n = posting_lists(r, lists);
+    for (unsigned i = 0; i < n; i++) {
+        struct key key;
+        unsigned k = 0;
+        posting_key(&lists[i], &key);
+        while (k < n_seen_lists && (seen_lists[k].key.n != key.n || memcmp(seen_lists[k].key.b, key.b, key.n) != 0))
+            k++;
+        assert_true(k < 8192);
+        if (k == n_seen_lists)
+            seen_lists[n_seen_lists++] = (struct seen_list){ .list = lists[i], .key = key };
+        seen_lists[k].n++;
+        seen_lists[k].row = r;
+    }
+}
+
+static void check_postings(struct txn *t, struct arena *a)
+{
+    struct cursor c;
+    Rec__Meta *m;
+    uint64_t activities = 0, hours = 0, entries = 0, wanted = 0;
+    n_seen_lists = 0;
+    assert_int_equal(meta_read(t, a, &m), ERR_OK);
+    trimmed = trimmed || m->oldest > 1;
+    assert_int_equal(cursor_open(&c, t, DB_LOG, NULL), ERR_OK);
+    for (bool on = cursor_seek(&c, NULL); on; on = cursor_next(&c)) {
+        Wire__Row *r = wire__row__unpack(arena_allocator(a), c.value.n, c.value.p);
+        saw_row(r);
+        activities += event_type(r->row, VIEW_ACTIVITIES) != NULL;
+    }
+    cursor_close(&c);
+    for (unsigned i = 0; i < n_seen_lists; i++) {
+        assert_int_equal(list_entries(t, &seen_lists[i].list, m->oldest, seen_lists[i].row), seen_lists[i].n);
+        wanted += seen_lists[i].n;
+    }
+    assert_int_equal(cursor_open(&c, t, DB_POSTING, NULL), ERR_OK); // no list but those
+    for (bool on = cursor_seek(&c, NULL); on; on = cursor_next(&c)) {
+        struct posting_list l;
+        struct posting_head h;
+        static struct posting_chunk chunk;
+        assert_true(posting_key_read(&c.key, &l));
+        assert_int_equal(posting_head(key_read_u64(c.key.b + c.key.n - 8), c.value, &h), ERR_OK);
+        assert_int_equal(posting_unpack(&h, l.family == POSTING_ENTITY, &chunk), ERR_OK);
+        for (uint32_t i = 0; i < chunk.n; i++)
+            entries += chunk.first + chunk.off[i] >= m->oldest;
+    }
+    cursor_close(&c);
+    assert_int_equal(entries, wanted);
+    assert_int_equal(cursor_open(&c, t, DB_STATS, NULL), ERR_OK);
+    for (bool on = cursor_seek(&c, NULL); on; on = cursor_next(&c)) {
+        Rec__HourRows *h = rec__hour_rows__unpack(arena_allocator(a), c.value.n, c.value.p);
+        assert_non_null(h);
+        assert_true(h->activities > 0);
+        hours += h->activities;
+    }
+    cursor_close(&c);
+    assert_int_equal(hours, activities);
+}
+
 static void check_store(void)
 {
     static struct arena a;
@@ -317,6 +425,7 @@ static void check_store(void)
     check_log(t, &a);
     check_metrics(t, &a);
     n_entries += check_gone(t, &a);
+    check_postings(t, &a);
     assert_int_equal(cursor_open(&c, t, DB_INDEX, NULL), ERR_OK);
     for (bool on = cursor_seek(&c, NULL); on; on = cursor_next(&c))
         entries++;
@@ -1069,6 +1178,7 @@ static const char *const random_forms[] = {
     "broker renew worker=%d",
     "broker release worker=%d session=%t",
     "broker tick",
+    "ask settings_put retention=1",
     "ask desktop_delete desktop=%d",
     "ask desktop_create name=d%n max=%n",
     "ask key_create name=k%t role=viewer",
@@ -1095,7 +1205,7 @@ static void random_line(char *out, size_t size)
         default: fail();
         }
     }
-    at_ms += rnd(6000);
+    at_ms += rnd(400) ? rnd(6000) : 30 * 3600 * 1000; // now and then long enough for retention to take something
     snprintf(out, size, "at %llums %s", (unsigned long long)at_ms, buf_cstr(&body));
     buf_fini(&body);
 }
@@ -1197,6 +1307,7 @@ static void random_commands(void **state)
         if (given)
             break;
     }
+    assert_true(trimmed || given);
 }
 
 int main(void)
