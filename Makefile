@@ -83,6 +83,14 @@ $(OUT)/llhttp/%.o: $(LLHTTP)/%.c
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) -I/usr/share/include/llhttp $(THIRD) -Wno-unused -c -o $@ $<
 
+# The description of the API: joined, and then taken into an object as it is.
+OPENAPI := gateway/openapi/head.json $(sort $(wildcard gateway/openapi/paths/*.json)) gateway/openapi/components.json
+$(OUT)/gen/openapi.json: gateway/openapi/join.awk $(OPENAPI) Makefile
+	@mkdir -p $(@D)
+	$(call say,JOIN)LC_ALL=C awk -v version=$(VERSION) -f $< $(OPENAPI) >$@
+$(OUT)/gateway/openapi_text.o: $(OUT)/gen/openapi.json
+$(OUT)/gateway/openapi_text.o: CPPFLAGS_gateway = -DOPENAPI_JSON='"$(OUT)/gen/openapi.json"'
+
 GEN_H := $(OUT)/gen/wire.pb-c.h $(OUT)/gen/record.pb-c.h
 
 # --- ours

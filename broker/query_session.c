@@ -26,21 +26,17 @@ enum err query_session_list(struct query *q, const Wire__SessionList *l, Wire__A
     struct key prefix = { .n = 0 };
     struct cursor c;
     uint32_t limit = limit_of(l->limit, LIST_MAX), seen = 0;
-    uint64_t known = l->task;
-    Rec__Task *t;
+    uint64_t known = 0;
     a->body_case = WIRE__ANSWER__BODY_SESSIONS;
     a->sessions = out;
     out->sessions = arena_alloc(q->arena, limit * sizeof *out->sessions);
-    enum err e = out->sessions ? ERR_OK : ERR_NO_MEMORY;
-    if (!e && l->task)
-        e = kind_get(q->txn, q->arena, KIND_TASK, q->workspace, l->task, &t);
-    if (e)
-        return e;
+    if (!out->sessions)
+        return ERR_NO_MEMORY;
     if (l->task)
         key_u64(key_u64(key_u8(&prefix, INDEX_SESSION_TASK), q->workspace), l->task);
     else
         kind_key(KIND_SESSION, q->workspace, 0, &prefix);
-    e = cursor_open(&c, q->txn, l->task ? DB_INDEX : DB_SESSION, &prefix);
+    enum err e = cursor_open(&c, q->txn, l->task ? DB_INDEX : DB_SESSION, &prefix);
     if (e)
         return e;
     for (bool on = cursor_seek_newest(&c, l->before); on && !e; on = cursor_prev(&c)) {

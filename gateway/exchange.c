@@ -23,6 +23,13 @@ struct text exchange_header(const struct exchange *x, const char *name, unsigned
     return (struct text){ NULL, 0 };
 }
 
+bool exchange_has_tag(const struct exchange *x, const char *etag)
+{
+    struct text h = exchange_header(x, "if-none-match", NULL);
+
+    return h.p && ((h.n == 1 && *h.p == '*') || memmem(h.p, h.n, etag, strlen(etag)));
+}
+
 void exchange_want_body(struct exchange *x, size_t max)
 {
     struct conn *c = of(x);

@@ -57,6 +57,8 @@ struct exchange_handlers {
 
 // A request field by lower-case name; {NULL, 0} if absent. Several fields of one name: the first; *count (may be NULL) tells.
 struct text exchange_header(const struct exchange *x, const char *name, unsigned *count);
+// If-None-Match (a list of tags, weak ones too, or *) names etag, which has its quotes.
+bool exchange_has_tag(const struct exchange *x, const char *etag);
 // Over max conn.c answers 413, too slow a one 408; x->gone(x) is called then, as when the client goes away. Without a body
 // body() is called all the same. Neither happens before exchange_want_body has returned.
 void exchange_want_body(struct exchange *x, size_t max);

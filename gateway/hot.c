@@ -57,18 +57,6 @@ static struct fill *find(uint64_t hash, const struct cache_key *k)
     return NULL;
 }
 
-// If-None-Match: a list of tags, weak ones too, or *.
-static bool has_it(const struct exchange *x, const char *etag)
-{
-    struct text h = exchange_header(x, "if-none-match", NULL);
-
-    if (!h.p)
-        return false;
-    if (h.n == 1 && *h.p == '*')
-        return true;
-    return memmem(h.p, h.n, etag, strlen(etag)) != NULL;
-}
-
 static void decimal(char out[21], uint64_t n)
 {
     char t[20];
@@ -97,7 +85,7 @@ static void answer(struct request *r, const struct cache_entry *e)
     if (e->link.n)
         exchange_add(x, "Link", e->link.p); // NUL-terminated: see keep
     request_let_go(r);
-    if (has_it(x, e->etag))
+    if (exchange_has_tag(x, e->etag))
         exchange_reply(x, 304, NULL, NULL, 0);
     else
         exchange_reply(x, 200, "application/json", e->body.p, e->body.n);

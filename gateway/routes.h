@@ -11,6 +11,7 @@
     /* method, least role, body, cost, what :id names, path, handler */ \
     R(GET,    NONE,     NONE,     0, NONE,     "/healthz",                         api_health) \
     R(GET,    NONE,     NONE,     0, NONE,     "/readyz",                          api_ready) \
+    R(GET,    NONE,     NONE,     1, NONE,     "/api/openapi.json",                api_openapi) \
     R(GET,    VIEWER,   NONE,     1, NONE,     MC "tasks",                         api_task_list) \
     R(POST,   OPERATOR, JSON,     1, NONE,     MC "tasks",                         api_task_create) \
     R(GET,    VIEWER,   NONE,     1, TASK,     MC "tasks/:id",                     api_task_get) \

@@ -140,7 +140,7 @@ PARAMS = [  # path, parameter, values refused, values taken
     (METRICS, 'to', TIME_BAD, ['2999-03-15T10:00:00Z', '2999-03-15T10:00:00.123Z']),
     (METRICS, 'step', NUMBER_BAD, NUMBER_OK),
     (SESSIONS, 'status', WORD, ['running', 'completed', 'failed', 'cancelled']),
-    (SESSIONS, 'taskId', ['', '%00'], ['nope', 'desktop_1']),
+    (SESSIONS, 'taskId', ['', '%00'], ['nope', 'desktop_1', 'task_987654321']),
     (SESSIONS, 'desktopId', ['', '%00'], ['desktop_1', 'nope']),
     (SESSIONS, 'limit', NUMBER_BAD, NUMBER_OK),
     (SESSIONS, 'before', ['', 'x', 'task_1'], ['session_1', '1']),
