@@ -6,7 +6,9 @@
 #define COMMAND_FUNCTIONS(F) \
     F(task_create) F(task_edit) F(task_delete) F(task_run) F(task_cancel) F(task_retry) F(resolve) \
     F(desktop_create) F(desktop_edit) F(desktop_delete) F(desktop_act) F(observe) \
-    F(key_create) F(key_revoke) F(settings_put) F(worker_add) F(init) \
+    F(key_create) F(key_revoke) F(settings_put) \
+    F(user_create) F(user_edit) F(user_delete) F(sign_in) F(sign_out) F(password_set) F(keys_used) F(workspace_create) \
+    F(worker_add) F(init) \
     F(worker_hello) F(assign) F(renew) F(expire) F(release) F(work_report) F(tick)
 
 #define F(name) enum err cmd_##name(struct work *w);
@@ -19,3 +21,6 @@ enum err cmd_answer_again(struct work *w, const Rec__Outcome *o);
 MUST_USE enum err answer_task(struct work *w, const Rec__Task *t);
 MUST_USE enum err answer_approval(struct work *w, const Rec__Approval *a);
 MUST_USE enum err answer_desktop(struct work *w, const Rec__Desktop *d);
+MUST_USE enum err answer_user(struct work *w, const Rec__User *u);
+MUST_USE enum err answer_credential(struct work *w, const Rec__Key *k, const Rec__User *u);
+MUST_USE enum err answer_workspace_made(struct work *w, uint64_t workspace);

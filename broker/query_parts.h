@@ -42,5 +42,8 @@ MUST_USE enum err query_overview(struct query *q, Wire__Answer *a);
 MUST_USE enum err query_worker_list(struct query *q, Wire__Answer *a);
 MUST_USE enum err query_credential(struct query *q, const Wire__CredentialLookup *l, Wire__Answer *a);
 MUST_USE enum err query_key_list(struct query *q, Wire__Answer *a);
+MUST_USE enum err query_user_lookup(struct query *q, const Wire__UserLookup *l, Wire__Answer *a);
+MUST_USE enum err query_user_list(struct query *q, Wire__Answer *a);
+MUST_USE enum err query_workspace_list(struct query *q, Wire__Answer *a);
 MUST_USE enum err query_settings(struct query *q, Wire__Answer *a);
 MUST_USE enum err query_log_read(struct query *q, const Wire__LogRead *r, Wire__Answer *a);
