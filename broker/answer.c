@@ -1,5 +1,6 @@
 // From stored objects to the answer of a command, and the same again for a repeat.
 #include "commands.h"
+#include "store_account.h"
 #include "view.h"
 
 static struct view view_of(struct work *w)
@@ -56,6 +57,50 @@ enum err answer_worker(struct work *w, const Rec__Peer *p)
     return view_worker(&v, p, &w->answer->worker);
 }
 
+enum err answer_user(struct work *w, const Rec__User *u)
+{
+    struct view v = view_of(w);
+    w->answer->body_case = WIRE__ANSWER__BODY_USER;
+    return view_user(&v, u, &w->answer->user);
+}
+
+enum err answer_credential(struct work *w, const Rec__Key *k, const Rec__User *u)
+{
+    struct view v = view_of(w);
+    w->answer->body_case = WIRE__ANSWER__BODY_CREDENTIAL;
+    return view_credential(&v, k, u, &w->answer->credential);
+}
+
+// The workspace as it was made: with the first of its users and that one's first key.
+enum err answer_workspace_made(struct work *w, uint64_t workspace)
+{
+    struct view v = view_of(w);
+    const Rec__Workspace *ws;
+    Rec__User *u;
+    Rec__Key *k;
+    uint64_t user = 0, key = 0;
+    Wire__WorkspaceMade *o = arena_alloc(w->arena, sizeof *o);
+    if (!o)
+        return ERR_NO_MEMORY;
+    *o = (Wire__WorkspaceMade)WIRE__WORKSPACE_MADE__INIT;
+    w->answer->body_case = WIRE__ANSWER__BODY_WORKSPACE_MADE;
+    w->answer->workspace_made = o;
+    enum err e = view_workspace(&v, workspace, &ws);
+    if (!e)
+        e = view_workspace_of(&v, ws, &o->workspace);
+    if (!e)
+        e = account_user_after(w->txn, workspace, 0, &user);
+    if (!e)
+        e = work_get(w, KIND_USER, workspace, user, &u, NULL);
+    if (!e)
+        e = view_user(&v, u, &o->admin);
+    if (!e)
+        e = account_key_after(w->txn, INDEX_KEY_USER, workspace, user, 0, &key);
+    if (!e)
+        e = work_get(w, KIND_KEY, workspace, key, &k, NULL);
+    return e ? e : view_key(&v, k, &o->key);
+}
+
 static enum err again(struct work *w, const Rec__Outcome *o)
 {
     struct view v = view_of(w);
@@ -93,6 +138,21 @@ static enum err again(struct work *w, const Rec__Outcome *o)
         return answer_comment_again(w, o->workspace, o->id);
     case WIRE__ANSWER__BODY_AGENT:
         return answer_agent_again(w, o->workspace, o->id);
+    case WIRE__ANSWER__BODY_USER: {
+        Rec__User *u;
+        e = work_get(w, KIND_USER, o->workspace, o->id, &u, NULL);
+        return e ? e : answer_user(w, u);
+    }
+    case WIRE__ANSWER__BODY_CREDENTIAL: {
+        Rec__Key *k;
+        Rec__User *u;
+        e = account_key(w->txn, w->arena, o->workspace, o->id, &k);
+        if (!e)
+            e = work_get(w, KIND_USER, k->workspace, k->user, &u, NULL);
+        return e ? e : answer_credential(w, k, u);
+    }
+    case WIRE__ANSWER__BODY_WORKSPACE_MADE:
+        return answer_workspace_made(w, o->id);
     case WIRE__ANSWER__BODY_SETTINGS: {
         const Rec__Workspace *ws;
         e = view_workspace(&v, o->workspace, &ws);

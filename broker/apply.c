@@ -6,8 +6,12 @@
 #include "commands.h"
 #include "crypto.h"
 #include "migrate.h"
+#include "store_account.h"
 
-enum { GROWS = 1 }; // refused while the store has no room
+enum {
+    GROWS = 1, // refused while the store has no room
+    OPEN = 2,  // comes without an actor: nobody is signed in yet, or nobody in particular is meant
+};
 
 // The commands: item, function, who may send it, least role of the actor, flags.
 #define COMMANDS(M)                                                      \
@@ -26,6 +30,14 @@ enum { GROWS = 1 }; // refused while the store has no room
     M(AGENT_EDIT,     agent_edit,     GATEWAY, ROLE_ADMIN,    0)         \
     M(KEY_CREATE,     key_create,     GATEWAY, ROLE_VIEWER,   GROWS)     \
     M(KEY_REVOKE,     key_revoke,     GATEWAY, ROLE_VIEWER,   0)         \
+    M(USER_CREATE,    user_create,    GATEWAY, ROLE_ADMIN,    GROWS)     \
+    M(USER_EDIT,      user_edit,      GATEWAY, ROLE_ADMIN,    0)         \
+    M(USER_DELETE,    user_delete,    GATEWAY, ROLE_ADMIN,    0)         \
+    M(SIGN_IN,        sign_in,        GATEWAY, ROLE_NONE,     OPEN)      \
+    M(SIGN_OUT,       sign_out,       GATEWAY, ROLE_VIEWER,   0)         \
+    M(PASSWORD_SET,   password_set,   GATEWAY, ROLE_VIEWER,   0)         \
+    M(KEYS_USED,      keys_used,      GATEWAY, ROLE_NONE,     OPEN)      \
+    M(WORKSPACE_CREATE, workspace_create, GATEWAY, ROLE_ADMIN, GROWS)    \
     M(SETTINGS_PUT,   settings_put,   GATEWAY, ROLE_ADMIN,    0)         \
     M(WORKER_ADD,     worker_add,     GATEWAY, ROLE_ADMIN,    GROWS)     \
     M(MAINTENANCE,    maintenance,    GATEWAY, ROLE_ADMIN,    GROWS)     \
@@ -95,7 +107,7 @@ enum err meta_read(struct txn *t, struct arena *a, Rec__Meta **ret)
     return ERR_OK;
 }
 
-// The actor of a gateway's command, from the key alone: a revoked key changes nothing, whatever the gateway remembers.
+// The actor of a gateway's command, from the key (or session) alone: a revoked one changes nothing, whatever the gateway remembers.
 static enum err authenticate(struct work *w, const struct command *c)
 {
     const Wire__Actor *a = w->cmd->item->actor;
@@ -103,12 +115,12 @@ static enum err authenticate(struct work *w, const struct command *c)
     Rec__User *u;
     if (!a)
         return ERR_UNAUTHORIZED;
-    enum err e = work_get(w, KIND_KEY, a->workspace, a->key, &k, NULL);
+    enum err e = account_key(w->txn, w->arena, a->workspace, a->key, &k);
     if (!e)
         e = work_get(w, KIND_USER, k->workspace, k->user, &u, NULL);
     if (e)
         return e == ERR_NOT_FOUND ? ERR_UNAUTHORIZED : e;
-    if (k->expires_ms && k->expires_ms <= w->now_ms)
+    if (account_key_over(k, w->now_ms, USE_TOLD_LATE_MS) || u->disabled)
         return ERR_UNAUTHORIZED;
     w->workspace = k->workspace;
     w->key = k->id;
@@ -165,6 +177,9 @@ static uint64_t answered_id(const Wire__Answer *a)
     case WIRE__ANSWER__BODY_COMMENT: return a->comment->id;
     case WIRE__ANSWER__BODY_AGENT: return a->agent->id;
     case WIRE__ANSWER__BODY_WORKER: return a->worker->id;
+    case WIRE__ANSWER__BODY_USER: return a->user->id;
+    case WIRE__ANSWER__BODY_CREDENTIAL: return a->credential->key;
+    case WIRE__ANSWER__BODY_WORKSPACE_MADE: return a->workspace_made->workspace->id;
     default: return 0;
     }
 }
@@ -213,7 +228,7 @@ static enum err dispatch(struct work *w, const struct command *c)
     enum err e = ERR_OK;
     if (c->sender != w->cmd->sender && w->cmd->sender != SENDER_BROKER)
         return ERR_FORBIDDEN;
-    if (w->cmd->sender == SENDER_GATEWAY)
+    if (w->cmd->sender == SENDER_GATEWAY && !(c->flags & OPEN))
         e = authenticate(w, c);
     if (!e && w->cmd->client_id)
         e = repeat(w, &done);

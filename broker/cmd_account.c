@@ -3,39 +3,10 @@
 #include "change.h"
 #include "commands.h"
 #include "crypto.h"
+#include "store_account.h"
 #include "view.h"
 
 // ---------------------------------------------------------------- keys
-
-static enum err key_row(struct work *w, const Rec__Key *k, unsigned kind)
-{
-    Wire__Row r = WIRE__ROW__INIT;
-    r.entity = k->id;
-    r.name = k->name;
-    r.key_role = k->role;
-    r.key_hash = k->hash;
-    return work_row(w, &r, kind);
-}
-
-static enum err add_key(struct work *w, const Wire__KeyCreate *m, uint64_t user, uint32_t role, Rec__Key **ret)
-{
-    Rec__Key *k = arena_alloc(w->arena, sizeof *k);
-    if (!k)
-        return ERR_NO_MEMORY;
-    *k = (Rec__Key)REC__KEY__INIT;
-    k->id = work_id(w, ENTITY_KEY);
-    k->workspace = w->workspace;
-    k->name = m->name;
-    k->role = role;
-    k->user = user;
-    k->created_ms = w->now_ms;
-    k->expires_ms = m->expires_ms;
-    k->hash = m->hash;
-    k->last4 = m->last4;
-    *ret = k;
-    enum err e = work_put(w, KIND_KEY, NULL, k);
-    return e ? e : key_row(w, k, ROW_KEY_CREATED);
-}
 
 enum err cmd_key_create(struct work *w)
 {
@@ -43,6 +14,7 @@ enum err cmd_key_create(struct work *w)
     struct view v = { .txn = w->txn, .arena = w->arena };
     struct key prefix = { .n = 0 };
     struct slice taken;
+    unsigned n;
     Rec__Key *k;
     struct fault f;
     enum err e = check_key_create(m, &f);
@@ -55,7 +27,12 @@ enum err cmd_key_create(struct work *w)
     e = store_get(w->txn, DB_INDEX, key_bytes(key_u8(&prefix, INDEX_KEY_HASH), m->hash.data, m->hash.len), &taken);
     if (e != ERR_NOT_FOUND)
         return e ? e : work_refuse(w, ERR_BAD_STATE, NULL, "This key exists already");
-    e = add_key(w, m, w->user, m->role ? m->role : w->role, &k);
+    e = account_count(w->txn, INDEX_KEY_USER, w->workspace, w->user, KEYS_A_USER_MAX, &n);
+    if (e)
+        return e;
+    if (n == KEYS_A_USER_MAX)
+        return work_refuse(w, ERR_BAD_STATE, NULL, "A user can have at most 1000 keys: revoke some first");
+    e = account_add_key(w, m, w->user, m->role ? m->role : w->role, &k);
     w->answer->body_case = WIRE__ANSWER__BODY_KEY;
     return e ? e : view_key(&v, k, &w->answer->key);
 }
@@ -72,7 +49,7 @@ enum err cmd_key_revoke(struct work *w)
     if (k->role > w->role)
         return work_refuse(w, ERR_FORBIDDEN, NULL, "The key's role is higher than your own");
     e = work_del(w, KIND_KEY, &old, k);
-    return e ? e : key_row(w, k, ROW_KEY_REVOKED);
+    return e ? e : account_key_row(w, k, ROW_KEY_REVOKED);
 }
 
 // ---------------------------------------------------------------- settings
@@ -179,52 +156,45 @@ enum err cmd_worker_add(struct work *w)
 
 // ---------------------------------------------------------------- the first start
 
-static enum err make_workspace(struct work *w)
+// A store of an earlier version: its one user has no entry by name yet.
+static enum err index_admin(struct work *w)
 {
-    static char name[] = "default";
-    Rec__Workspace ws = REC__WORKSPACE__INIT;
-    ws.id = ws.workspace = w->workspace = work_id(w, ENTITY_WORKSPACE);
-    ws.name = name;
-    ws.created_ms = w->now_ms;
-    ws.cpu = ws.memory = ws.disk = 9000;
-    ws.retention_days = 30;
-    ws.default_timeout_s = 3600;
-    return work_put(w, KIND_WORKSPACE, NULL, &ws);
+    static const struct index_entries none = { .n = 0 };
+    struct index_entries want;
+    struct slice s;
+    Rec__User *u;
+    enum err e = work_get(w, KIND_USER, 1, 1, &u, &want);
+    if (!e)
+        e = store_get(w->txn, DB_INDEX, &want.e[0].key, &s);
+    else if (e == ERR_NOT_FOUND)
+        return ERR_OK;
+    return e == ERR_NOT_FOUND ? work_put(w, KIND_USER, &none, u) : e;
 }
 
 static enum err make_admin(struct work *w, const Wire__Init *m)
 {
-    static char name[] = "admin", key_name[] = "admin-api-key";
-    Rec__User u = REC__USER__INIT;
+    static char name[] = "admin", no_password[1], key_name[] = "admin-api-key";
     Wire__KeyCreate kc = WIRE__KEY_CREATE__INIT;
-    Wire__Row r = WIRE__ROW__INIT;
+    Rec__User *u;
     Rec__Key *k;
-    u.id = work_id(w, ENTITY_USER);
-    u.workspace = w->workspace;
-    u.name = name;
-    u.role = ROLE_ADMIN;
-    u.created_ms = w->now_ms;
-    r.entity = u.id;
-    r.name = name;
-    enum err e = work_put(w, KIND_USER, NULL, &u);
-    if (!e)
-        e = work_row(w, &r, ROW_USER_CREATED);
+    enum err e = account_add_user(w, name, ROLE_ADMIN, no_password, &u);
     kc.name = key_name;
     kc.hash = m->admin_key_hash;
     kc.last4 = m->admin_key_last4;
-    return e ? e : add_key(w, &kc, u.id, ROLE_ADMIN, &k);
+    return e ? e : account_add_key(w, &kc, u->id, ROLE_ADMIN, &k);
 }
 
-// Workspace, user and key of an empty store, and the desktop `local` if asked for. On a store in use it changes nothing.
+// Workspace, user and key of an empty store, and the desktop `local` if asked for. A store in use is only brought up to date.
 enum err cmd_init(struct work *w)
 {
     const Wire__Init *m = w->cmd->item->init;
+    static char first[] = "default";
     if (w->turn->meta->last_id[ENTITY_WORKSPACE])
-        return ERR_OK;
+        return index_admin(w);
     if (m->admin_key_hash.len != HASH_SIZE)
         return ERR_BAD_REQUEST;
     w->turn->meta->epoch = m->epoch_seed;
-    enum err e = make_workspace(w);
+    enum err e = account_add_workspace(w, first);
     if (!e)
         e = make_admin(w, m);
     if (e || !m->local_desktop)

@@ -6,9 +6,10 @@
 #define COMMAND_FUNCTIONS(F) \
     F(task_create) F(task_edit) F(task_delete) F(task_run) F(task_cancel) F(task_retry) F(resolve) F(comment_add) \
     F(desktop_create) F(desktop_edit) F(desktop_delete) F(desktop_act) F(observe) F(sample) F(alert) F(agent_edit) \
-    F(key_create) F(key_revoke) F(init) \
+    F(key_create) F(key_revoke) F(init) F(user_create) F(user_edit) F(user_delete) F(sign_in) F(sign_out) F(keys_used) \
+    F(workspace_create) \
     F(settings_put) F(maintenance) \
-    F(worker_add) F(worker_hello) F(assign) F(renew) F(expire) F(release) F(work_report) F(tick) F(worker_drain)
+    F(worker_add) F(worker_hello) F(assign) F(renew) F(expire) F(release) F(work_report) F(tick) F(worker_drain) F(password_set)
 
 #define F(name) enum err cmd_##name(struct work *w);
 COMMAND_FUNCTIONS(F)
@@ -26,3 +27,6 @@ void answer_event(struct work *w, Wire__Row *row); // lent as long as the answer
 MUST_USE enum err answer_worker(struct work *w, const Rec__Peer *p);
 MUST_USE enum err answer_comment_again(struct work *w, uint64_t workspace, uint64_t id);
 MUST_USE enum err answer_agent_again(struct work *w, uint64_t workspace, uint64_t id);
+MUST_USE enum err answer_user(struct work *w, const Rec__User *u);
+MUST_USE enum err answer_credential(struct work *w, const Rec__Key *k, const Rec__User *u);
+MUST_USE enum err answer_workspace_made(struct work *w, uint64_t workspace);

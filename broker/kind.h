@@ -8,7 +8,7 @@
 
 struct arena;
 
-enum kind { KIND_TASK, KIND_SESSION, KIND_APPROVAL, KIND_DESKTOP, KIND_WORKSPACE, KIND_USER, KIND_KEY, KIND_PEER, KIND_N };
+enum kind { KIND_TASK, KIND_SESSION, KIND_APPROVAL, KIND_DESKTOP, KIND_WORKSPACE, KIND_USER, KIND_KEY, KIND_SIGNIN, KIND_PEER, KIND_N };
 
 // The order is stored: add at the end.
 enum index {
@@ -26,6 +26,8 @@ enum index {
     INDEX_USER_NAME,       // name, folded -> workspace, id; over all workspaces
     INDEX_TASK_GONE,       // workspace, task -> nothing; deleted, and its comments, sessions and output are still to be swept
     INDEX_AGENT,           // workspace, agent -> its desktop
+    INDEX_TASK_GONE,       // workspace, task -> nothing; deleted, and its comments are still to be swept
+    INDEX_SIGNIN_USER,     // workspace, user, id of the session
     INDEX_N
 };
 
@@ -55,6 +57,8 @@ MUST_USE enum err kind_del(struct txn *t, enum kind kind, const struct index_ent
 // The key of an object, or with id 0 the prefix of all of that kind in the workspace.
 void kind_key(enum kind kind, uint64_t workspace, uint64_t id, struct key *ret);
 enum store_db kind_db(enum kind kind);
+// The key of INDEX_USER_NAME: A-Z count as a-z.
+void kind_user_name(struct key *k, const char *name);
 // Unpacks what a cursor stands on.
 MUST_USE enum err kind_unpack(enum kind kind, struct arena *a, struct slice s, void *ret_rec);
 

@@ -62,6 +62,9 @@ static enum err run(struct query *q, const Wire__Item *i, Wire__Answer *a)
     case WIRE__ITEM__BODY_AGENT_LIST: return query_agent_list(q, a);
     case WIRE__ITEM__BODY_AGENT_GET: return query_agent_get(q, i->agent_get->id, a);
     case WIRE__ITEM__BODY_KEY_LIST: return query_key_list(q, a);
+    case WIRE__ITEM__BODY_USER_LOOKUP: return query_user_lookup(q, i->user_lookup, a);
+    case WIRE__ITEM__BODY_USER_LIST: return query_user_list(q, a);
+    case WIRE__ITEM__BODY_WORKSPACE_LIST: return query_workspace_list(q, a);
     case WIRE__ITEM__BODY_SETTINGS_GET: return query_settings(q, a);
     case WIRE__ITEM__BODY_OVERVIEW: return query_overview(q, a);
     case WIRE__ITEM__BODY_OUTPUT_READ: return query_output_read(q, i->output_read, a);

@@ -14,7 +14,7 @@
     D(SESSION, "session")   /* workspace 8, id 8 */ \
     D(APPROVAL, "approval") \
     D(DESKTOP, "desktop") \
-    D(ACCOUNT, "account")   /* workspace 8, kind 1, id 8: workspaces, users, keys */ \
+    D(ACCOUNT, "account")   /* workspace 8, kind 1, id 8: workspaces, users, keys, signed-in sessions */ \
     D(PEER, "peer")         /* 0 8, id 8 */ \
     D(COUNTS, "counts")     /* workspace 8, desktop 8 */ \
     D(HOUR, "hour")         /* workspace 8, hour since 1970 8 */ \
@@ -37,7 +37,7 @@ enum store_db {
     DB_N
 };
 
-enum { STORE_KEY_MAX = 64 };
+enum { STORE_KEY_MAX = 72 };
 
 // A key under construction, or found.
 struct key {

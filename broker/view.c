@@ -203,6 +203,45 @@ enum err view_key(struct view *v, const Rec__Key *k, Wire__Key **ret)
     o->created_ms = k->created_ms;
     o->expires_ms = k->expires_ms;
     o->last4 = k->last4;
+    o->last_used_ms = k->last_used_ms;
+    *ret = o;
+    return ERR_OK;
+}
+
+enum err view_credential(struct view *v, const Rec__Key *k, const Rec__User *u, Wire__Credential **ret)
+{
+    MAKE(v, Wire__Credential, WIRE__CREDENTIAL__INIT, o);
+    o->key = k->id;
+    o->workspace = k->workspace;
+    o->user = u->id;
+    o->user_name = u->name;
+    o->role = k->role < u->role ? k->role : u->role;
+    o->expires_ms = k->expires_ms;
+    *ret = o;
+    return ERR_OK;
+}
+
+enum err view_workspace_of(struct view *v, const Rec__Workspace *w, Wire__Workspace **ret)
+{
+    MAKE(v, Wire__Workspace, WIRE__WORKSPACE__INIT, o);
+    o->id = w->id;
+    o->name = w->name;
+    o->created_ms = w->created_ms;
+    *ret = o;
+    return ERR_OK;
+}
+
+enum err view_user(struct view *v, const Rec__User *u, Wire__User **ret)
+{
+    MAKE(v, Wire__User, WIRE__USER__INIT, o);
+    o->id = u->id;
+    o->workspace = u->workspace;
+    o->name = u->name;
+    o->role = u->role;
+    o->disabled = u->disabled;
+    o->has_password = *u->password != 0;
+    o->created_ms = u->created_ms;
+    o->last_login_ms = u->last_login_ms;
     *ret = o;
     return ERR_OK;
 }

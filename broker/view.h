@@ -22,6 +22,9 @@ MUST_USE enum err view_key(struct view *v, const Rec__Key *k, Wire__Key **ret);
 MUST_USE enum err view_comment(struct view *v, const Rec__Comment *c, Wire__Comment **ret);
 MUST_USE enum err view_agent(struct view *v, const Rec__Desktop *d, Wire__Agent **ret);
 MUST_USE enum err view_worker(struct view *v, const Rec__Peer *p, Wire__Worker **ret); // as stored: a query adds what the fleet has heard
+MUST_USE enum err view_credential(struct view *v, const Rec__Key *k, const Rec__User *u, Wire__Credential **ret);
+MUST_USE enum err view_workspace_of(struct view *v, const Rec__Workspace *w, Wire__Workspace **ret);
+MUST_USE enum err view_user(struct view *v, const Rec__User *u, Wire__User **ret);
 MUST_USE enum err view_settings(struct view *v, const Rec__Workspace *w, Wire__Settings **ret);
 MUST_USE enum err view_workspace(struct view *v, uint64_t workspace, const Rec__Workspace **ret);
 // Whether a task's success has to be approved, as things stand.

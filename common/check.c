@@ -62,6 +62,7 @@ static const char title_text[] = "At most 200 characters, on one line";
 static const char content_text[] = "Text that is not empty, at most 1 MiB";
 static const char timeout_text[] = "A whole number of seconds from 1 to 604800";
 static const char retries_text[] = "A whole number from 0 to 100";
+static const char role_text[] = "viewer, operator or admin";
 static const char priority_text[] = "One of low, medium, high, critical";
 
 enum err check_task_create(const Wire__TaskCreate *m, struct fault *f)
@@ -221,7 +222,7 @@ enum err check_key_create(const Wire__KeyCreate *m, struct fault *f)
     if (!check_text(m->name, NAME_MAX_CHARS, false))
         return invalid(f, "name", "At most 200 characters, on one line");
     if (m->role >= ROLE_COUNT)
-        return invalid(f, "role", "viewer, operator or admin");
+        return invalid(f, "role", role_text);
     if (m->hash.len != HASH_SIZE || strlen(m->last4) > 4)
         return invalid(f, "", "The key's hash is malformed");
     return ERR_OK;
@@ -268,6 +269,108 @@ enum err check_worker_add(const Wire__WorkerAdd *m, struct fault *f)
         return invalid(f, "", "The peer's public key is malformed");
     return ERR_OK;
 }
+
+// ---- people
+
+bool check_user_name(const char *s)
+{
+    size_t n = strlen(s);
+    if (n == 0 || n > USER_NAME_MAX)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        bool word = (s[i] >= '0' && s[i] <= '9') || (s[i] >= 'A' && s[i] <= 'Z') || (s[i] >= 'a' && s[i] <= 'z');
+        if (!word && (i == 0 || !strchr("._@+-", s[i])))
+            return false;
+    }
+    return true;
+}
+
+static const char user_name_text[] = "1 to 64 letters, digits or any of . _ @ + -, the first a letter or digit";
+static const char string_text[] = "The password's string is malformed";
+
+// What libsodium's crypto_pwhash_str gives; empty where there may be none.
+static bool password_string(const char *s, bool may_be_none)
+{
+    static const char kind[] = "$argon2id$";
+    if (!*s)
+        return may_be_none;
+    if (strlen(s) >= PASSWORD_STRING_MAX || strncmp(s, kind, sizeof kind - 1) != 0)
+        return false;
+    for (const char *p = s; *p; p++)
+        if (*p <= ' ' || *p >= 0x7f)
+            return false;
+    return true;
+}
+
+enum err check_user_create(const Wire__UserPut *m, struct fault *f)
+{
+    if (!*m->name)
+        return missing(f, "username", "username is needed");
+    if (!check_user_name(m->name))
+        return invalid(f, "username", user_name_text);
+    if (!m->role)
+        return missing(f, "role", "role is needed: viewer, operator or admin");
+    if (m->role >= ROLE_COUNT)
+        return invalid(f, "role", role_text);
+    if (!password_string(m->password, true))
+        return invalid(f, "password", string_text);
+    return ERR_OK;
+}
+
+enum err check_user_edit(const Wire__UserPut *m, struct fault *f)
+{
+    if ((m->set & UEDIT_ROLE) && (!m->role || m->role >= ROLE_COUNT))
+        return invalid(f, "role", role_text);
+    if ((m->set & UEDIT_PASSWORD) && !password_string(m->password, false))
+        return invalid(f, "password", string_text);
+    return ERR_OK;
+}
+
+enum err check_workspace_create(const Wire__WorkspaceCreate *m, struct fault *f)
+{
+    if (!*m->name)
+        return missing(f, "name", "name is needed");
+    if (!check_text(m->name, NAME_MAX_CHARS, false))
+        return invalid(f, "name", "At most 200 characters, on one line");
+    if (!*m->admin_name)
+        return missing(f, "admin.username", "admin.username is needed: the workspace's first user");
+    if (!check_user_name(m->admin_name))
+        return invalid(f, "admin.username", user_name_text);
+    if (!password_string(m->admin_password, true))
+        return invalid(f, "admin.password", string_text);
+    if (m->key_hash.len != HASH_SIZE || strlen(m->key_last4) > 4)
+        return invalid(f, "", "The key's hash is malformed");
+    return ERR_OK;
+}
+
+enum err check_sign_in(const Wire__SignIn *m, struct fault *f)
+{
+    if (!m->workspace || !m->user)
+        return missing(f, "", "Nobody to sign in");
+    if (!check_text(m->address, 64, false) || !check_text(m->method, 32, false))
+        return invalid(f, "", "The address or the method is malformed");
+    if (m->failed)
+        return ERR_OK;
+    if (m->hash.len != HASH_SIZE || (m->replaces.len && m->replaces.len != HASH_SIZE))
+        return invalid(f, "", "The token's hash is malformed");
+    if (!password_string(m->verified, false) || !password_string(m->rehashed, true))
+        return invalid(f, "", string_text);
+    return ERR_OK;
+}
+
+enum err check_password_set(const Wire__PasswordSet *m, struct fault *f)
+{
+    if (!password_string(m->password, false) || !password_string(m->verified, true))
+        return invalid(f, "", string_text);
+    return ERR_OK;
+}
+
+enum err check_keys_used(const Wire__KeysUsed *m, struct fault *f)
+{
+    return m->n_keys <= USES_MAX ? ERR_OK : invalid(f, "", "Too many keys in one message");
+}
+
+// ---- workers
 
 enum err check_work_poll(const Wire__WorkPoll *m, struct fault *f)
 {

@@ -135,7 +135,7 @@ static void each(struct txn *t, struct arena *a, enum kind kind, void (*seen)(st
     for (bool on = cursor_seek(&c, NULL); on; on = cursor_next(&c)) {
         void *rec;
         if (kind_db(kind) == DB_ACCOUNT) {
-            static const char tag[KIND_N] = { [KIND_WORKSPACE] = 'w', [KIND_USER] = 'u', [KIND_KEY] = 'k' };
+            static const char tag[KIND_N] = { [KIND_WORKSPACE] = 'w', [KIND_USER] = 'u', [KIND_KEY] = 'k', [KIND_SIGNIN] = 's' };
             if (c.key.b[8] != tag[kind])
                 continue;
         }
@@ -216,6 +216,39 @@ static void saw_approval(struct txn *t, const void *rec)
     const Rec__Approval *a = rec;
     (void)t;
     recount(a->workspace, 0)->pending_approvals += a->status == APPROVAL_PENDING;
+}
+
+// Nobody's key outlives its user, and no workspace is ever without an admin who can come in.
+static uint64_t admins[8];
+
+static void saw_key(struct txn *t, const void *rec)
+{
+    const Rec__Key *k = rec;
+    struct arena a;
+    Rec__User *u;
+    arena_init(&a, 1 << 20);
+    assert_int_equal(kind_get(t, &a, KIND_USER, k->workspace, k->user, &u), ERR_OK);
+    assert_true(!k->session || (k->expires_ms && *u->password && !u->disabled));
+    arena_fini(&a);
+}
+
+static void saw_user(struct txn *t, const void *rec)
+{
+    const Rec__User *u = rec;
+    (void)t;
+    assert_true(u->workspace < 8);
+    admins[u->workspace] += u->role == ROLE_ADMIN && !u->disabled;
+}
+
+static void check_admins(struct txn *t)
+{
+    struct arena a;
+    Rec__Workspace *ws;
+    arena_init(&a, 1 << 20);
+    for (uint64_t id = 1; id < 8 && kind_get(t, &a, KIND_WORKSPACE, id, id, &ws) == ERR_OK; id++)
+        assert_true(admins[id] > 0);
+    memset(admins, 0, sizeof admins);
+    arena_fini(&a);
 }
 
 static void check_counts(struct txn *t, struct arena *a)
@@ -420,6 +453,10 @@ static void check_store(void)
     each(t, &a, KIND_APPROVAL, saw_approval);
     each(t, &a, KIND_DESKTOP, NULL);
     each(t, &a, KIND_KEY, NULL);
+    each(t, &a, KIND_KEY, saw_key);
+    each(t, &a, KIND_SIGNIN, saw_key);
+    each(t, &a, KIND_USER, saw_user);
+    check_admins(t);
     each(t, &a, KIND_PEER, NULL);
     check_counts(t, &a);
     check_log(t, &a);
@@ -485,6 +522,12 @@ static Wire__DesktopAct act;
 static Wire__CommentAdd comment_add;
 static Wire__AgentEdit agent_edit;
 static Wire__KeyCreate key_create;
+static Wire__UserPut user_put;
+static Wire__SignIn sign_in;
+static Wire__PasswordSet password_set;
+static Wire__KeysUsed keys_used;
+static Wire__KeyUse key_use, *use_list[1] = { &key_use };
+static Wire__WorkspaceCreate workspace_create;
 static Wire__SettingsPut settings_put;
 static Wire__Settings settings;
 static Wire__WorkerAdd worker_add;
@@ -506,7 +549,7 @@ static uint64_t sample_sum[METRIC_N];
 static uint32_t sample_max[METRIC_N];
 static Wire__Tick tick;
 static Wire__Init init;
-static uint8_t hash[32], body_hash[32];
+static uint8_t hash[32], body_hash[32], old_hash[32];
 static uint64_t holds[16];
 
 static void set_target(const struct words *w, Wire__Item__BodyCase body, const char *key)
@@ -646,6 +689,91 @@ static void m_key_create(const struct words *w)
     key_create.hash = (ProtobufCBinaryData){ HASH_SIZE, hash };
     item.body_case = WIRE__ITEM__BODY_KEY_CREATE;
     item.key_create = &key_create;
+}
+
+// password=x: what argon2id would have made of it
+static char *password_string(const struct words *w, const char *key)
+{
+    static char made[3][PASSWORD_STRING_MAX];
+    static unsigned n;
+    char *t = text(w, key);
+    if (!t || !*t)
+        return blank;
+    n = (n + 1) % 3;
+    snprintf(made[n], sizeof made[n], "$argon2id$%s", t);
+    return made[n];
+}
+
+static void m_user(const struct words *w, Wire__Item__BodyCase body)
+{
+    user_put = (Wire__UserPut)WIRE__USER_PUT__INIT;
+    user_put.id = num(w, "user", 0);
+    user_put.name = text_or(w, "name", blank);
+    user_put.role = has(w, "role") ? role_find(text(w, "role")) : 0;
+    user_put.password = password_string(w, "password");
+    user_put.disabled = strcmp(text_or(w, "disabled", blank), "yes") == 0;
+    user_put.set = (has(w, "role") ? UEDIT_ROLE : 0u) | (has(w, "password") ? UEDIT_PASSWORD : 0u) | (has(w, "disabled") ? UEDIT_DISABLED : 0u);
+    item.body_case = body;
+    item.user_create = &user_put;
+}
+static void m_user_create(const struct words *w) { m_user(w, WIRE__ITEM__BODY_USER_CREATE); }
+static void m_user_edit(const struct words *w) { m_user(w, WIRE__ITEM__BODY_USER_EDIT); }
+static void m_user_delete(const struct words *w) { set_target(w, WIRE__ITEM__BODY_USER_DELETE, "user"); }
+static void m_sign_out(const struct words *w) { set_target(w, WIRE__ITEM__BODY_SIGN_OUT, "none"); }
+
+static void m_sign_in(const struct words *w)
+{
+    static char address[] = "192.0.2.1", method[] = "password";
+    sign_in = (Wire__SignIn)WIRE__SIGN_IN__INIT;
+    sign_in.workspace = num(w, "workspace", 1);
+    sign_in.user = num(w, "user", 1);
+    sign_in.verified = password_string(w, "password");
+    sign_in.rehashed = password_string(w, "rehashed");
+    sign_in.failed = has(w, "failed");
+    sign_in.address = address;
+    sign_in.method = method;
+    crypto_hash(hash, text_or(w, "token", blank), strlen(text_or(w, "token", blank)));
+    sign_in.hash = (ProtobufCBinaryData){ HASH_SIZE, hash };
+    if (has(w, "replaces")) {
+        crypto_hash(old_hash, text(w, "replaces"), strlen(text(w, "replaces")));
+        sign_in.replaces = (ProtobufCBinaryData){ HASH_SIZE, old_hash };
+    }
+    item.body_case = WIRE__ITEM__BODY_SIGN_IN;
+    item.sign_in = &sign_in;
+}
+
+static void m_password_set(const struct words *w)
+{
+    password_set = (Wire__PasswordSet)WIRE__PASSWORD_SET__INIT;
+    password_set.verified = password_string(w, "verified");
+    password_set.password = password_string(w, "password");
+    item.body_case = WIRE__ITEM__BODY_PASSWORD_SET;
+    item.password_set = &password_set;
+}
+
+static void m_keys_used(const struct words *w)
+{
+    keys_used = (Wire__KeysUsed)WIRE__KEYS_USED__INIT;
+    key_use = (Wire__KeyUse)WIRE__KEY_USE__INIT;
+    key_use.workspace = num(w, "workspace", 1);
+    key_use.key = num(w, "used", 1);
+    key_use.at_ms = stage.now_ms - num(w, "ago", 0) * 1000;
+    keys_used.keys = use_list;
+    keys_used.n_keys = 1;
+    item.body_case = WIRE__ITEM__BODY_KEYS_USED;
+    item.keys_used = &keys_used;
+}
+
+static void m_workspace_create(const struct words *w)
+{
+    workspace_create = (Wire__WorkspaceCreate)WIRE__WORKSPACE_CREATE__INIT;
+    workspace_create.name = text_or(w, "name", blank);
+    workspace_create.admin_name = text_or(w, "admin", blank);
+    workspace_create.admin_password = password_string(w, "password");
+    crypto_hash(hash, workspace_create.admin_name, strlen(workspace_create.admin_name));
+    workspace_create.key_hash = (ProtobufCBinaryData){ HASH_SIZE, hash };
+    item.body_case = WIRE__ITEM__BODY_WORKSPACE_CREATE;
+    item.workspace_create = &workspace_create;
 }
 
 static void m_settings_put(const struct words *w)
@@ -821,6 +949,9 @@ static const struct verb {
     { "desktop_create", m_desktop_create }, { "desktop_edit", m_desktop_edit }, { "desktop_delete", m_desktop_delete },
     { "desktop_act", m_desktop_act }, { "observe", m_observe }, { "key_create", m_key_create }, { "key_revoke", m_key_revoke },
     { "settings_put", m_settings_put }, { "maintenance", m_maintenance }, { "alert", m_alert }, { "sample", m_sample }, { "worker_add", m_worker_add }, { "hello", m_hello }, { "assign", m_assign }, { "renew", m_renew },
+    { "user_create", m_user_create }, { "user_edit", m_user_edit }, { "user_delete", m_user_delete }, { "sign_in", m_sign_in },
+    { "sign_out", m_sign_out }, { "password_set", m_password_set }, { "keys_used", m_keys_used }, { "workspace_create", m_workspace_create },
+    { "settings_put", m_settings_put }, { "worker_add", m_worker_add }, { "hello", m_hello }, { "assign", m_assign }, { "renew", m_renew },
     { "expire", m_expire }, { "release", m_release }, { "report", m_report }, { "tick", m_tick },
 };
 enum { N_VERBS = sizeof verbs / sizeof *verbs };
@@ -854,6 +985,16 @@ static void say_answer(struct buf *out, const Wire__Answer *a)
         break;
     case WIRE__ANSWER__BODY_EVENT:
         buf_printf(out, "evt_%llu", (unsigned long long)a->event->number);
+    case WIRE__ANSWER__BODY_USER:
+        buf_printf(out, "user_%llu %s%s", (unsigned long long)a->user->id, role_name(a->user->role), a->user->disabled ? " disabled" : "");
+        break;
+    case WIRE__ANSWER__BODY_CREDENTIAL:
+        buf_printf(out, "key_%llu of user_%llu %s", (unsigned long long)a->credential->key, (unsigned long long)a->credential->user,
+                   role_name(a->credential->role));
+        break;
+    case WIRE__ANSWER__BODY_WORKSPACE_MADE:
+        buf_printf(out, "workspace_%llu user_%llu key_%llu", (unsigned long long)a->workspace_made->workspace->id,
+                   (unsigned long long)a->workspace_made->admin->id, (unsigned long long)a->workspace_made->key->id);
         break;
     case WIRE__ANSWER__BODY_WORKER:
         buf_printf(out, "worker_%llu%s", (unsigned long long)a->worker->id, a->worker->draining ? " draining" : "");
@@ -1135,7 +1276,7 @@ static uint64_t rnd(uint64_t n)
     return seed % n;
 }
 
-// %t: a task, or another number from 1 to 40; %d: 1 to 3; %n: 0 to 3; %y: yes or no.
+// %t: a task, or another number from 1 to 40; %d: 1 to 3; %u: 2 to 4; %n: 0 to 3; %y: yes or no.
 static const char *const random_forms[] = {
     "ask task_create content=echo~%t desktop=%d run retries=%n",
     "ask task_create content=true desktop=%d approval=yes",
@@ -1183,6 +1324,20 @@ static const char *const random_forms[] = {
     "ask desktop_create name=d%n max=%n",
     "ask key_create name=k%t role=viewer",
     "ask key_revoke revoke=1%n",
+    "ask user_create name=u%t role=admin password=p%n",
+    "ask user_create name=U%n role=viewer",
+    "ask user_edit user=%u role=operator",
+    "ask user_edit user=%u password=p%n disabled=%y",
+    "ask user_edit user=%u role=admin disabled=no",
+    "ask user_delete user=%u",
+    "ask sign_in user=%u password=p%n token=t%t",
+    "ask sign_in user=%u password=p%n token=s%t replaces=t%t rehashed=p1",
+    "ask sign_in user=%u failed",
+    "ask sign_out key=%t",
+    "ask password_set key=%t verified=p%n password=p%n",
+    "ask key_create key=%t name=own%t",
+    "ask keys_used used=%t ago=%n",
+    "ask key_revoke revoke=%t",
 };
 
 static void random_line(char *out, size_t size)
@@ -1200,6 +1355,7 @@ static void random_line(char *out, size_t size)
         switch (*++f) {
         case 't': buf_u64(&body, a); break;
         case 'd': buf_u64(&body, b); break;
+        case 'u': buf_u64(&body, b + 1); break;
         case 'n': buf_u64(&body, c); break;
         case 'y': buf_puts(&body, c ? "yes" : "no"); break;
         default: fail();
