@@ -156,21 +156,6 @@ enum err cmd_worker_add(struct work *w)
 
 // ---------------------------------------------------------------- the first start
 
-// A store of an earlier version: its one user has no entry by name yet.
-static enum err index_admin(struct work *w)
-{
-    static const struct index_entries none = { .n = 0 };
-    struct index_entries want;
-    struct slice s;
-    Rec__User *u;
-    enum err e = work_get(w, KIND_USER, 1, 1, &u, &want);
-    if (!e)
-        e = store_get(w->txn, DB_INDEX, &want.e[0].key, &s);
-    else if (e == ERR_NOT_FOUND)
-        return ERR_OK;
-    return e == ERR_NOT_FOUND ? work_put(w, KIND_USER, &none, u) : e;
-}
-
 static enum err make_admin(struct work *w, const Wire__Init *m)
 {
     static char name[] = "admin", no_password[1], key_name[] = "admin-api-key";
@@ -190,7 +175,7 @@ enum err cmd_init(struct work *w)
     const Wire__Init *m = w->cmd->item->init;
     static char first[] = "default";
     if (w->turn->meta->last_id[ENTITY_WORKSPACE])
-        return index_admin(w);
+        return ERR_OK; // a start that was cut off before it had heard of it
     if (m->admin_key_hash.len != HASH_SIZE)
         return ERR_BAD_REQUEST;
     w->turn->meta->epoch = m->epoch_seed;

@@ -132,6 +132,11 @@ enum store_db kind_db(enum kind kind)
     return kinds[kind].db;
 }
 
+bool kind_is(enum kind kind, const struct key *k)
+{
+    return !kinds[kind].tag || (k->n > 8 && k->b[8] == kinds[kind].tag);
+}
+
 void kind_key(enum kind kind, uint64_t workspace, uint64_t id, struct key *ret)
 {
     ret->n = 0;

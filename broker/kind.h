@@ -26,7 +26,6 @@ enum index {
     INDEX_USER_NAME,       // name, folded -> workspace, id; over all workspaces
     INDEX_TASK_GONE,       // workspace, task -> nothing; deleted, and its comments, sessions and output are still to be swept
     INDEX_AGENT,           // workspace, agent -> its desktop
-    INDEX_TASK_GONE,       // workspace, task -> nothing; deleted, and its comments are still to be swept
     INDEX_SIGNIN_USER,     // workspace, user, id of the session
     INDEX_N
 };
@@ -57,6 +56,7 @@ MUST_USE enum err kind_del(struct txn *t, enum kind kind, const struct index_ent
 // The key of an object, or with id 0 the prefix of all of that kind in the workspace.
 void kind_key(enum kind kind, uint64_t workspace, uint64_t id, struct key *ret);
 enum store_db kind_db(enum kind kind);
+bool kind_is(enum kind kind, const struct key *k); // of its database: a key of that kind, where several share one
 // The key of INDEX_USER_NAME: A-Z count as a-z.
 void kind_user_name(struct key *k, const char *name);
 // Unpacks what a cursor stands on.

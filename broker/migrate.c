@@ -2,6 +2,7 @@
 // as the turn that wrote them would have, and writes how far it got, all in one transaction.
 #include "migrate.h"
 #include "apply.h"
+#include "kind.h"
 #include "log.h"
 #include "work.h"
 
@@ -36,6 +37,35 @@ static enum err post_rows(struct txn *t, struct arena *a, Rec__Meta *m, unsigned
     return e ? e : turn_flush(&turn);
 }
 
+// Entries of indexes that a later version declared. Desktops and users are few: one transaction takes all of a kind.
+static enum err index_kind(struct txn *t, struct arena *a, enum kind kind)
+{
+    struct cursor c;
+    enum err e = cursor_open(&c, t, kind_db(kind), NULL);
+    if (e)
+        return e;
+    for (bool on = cursor_seek(&c, NULL); on && !e; on = cursor_next(&c)) {
+        struct index_entries es;
+        struct slice s;
+        void *rec;
+        if (!kind_is(kind, &c.key))
+            continue;
+        e = kind_unpack(kind, a, c.value, &rec);
+        if (e)
+            break;
+        kind_entries(kind, rec, &es);
+        for (unsigned i = 0; i < es.n && !e; i++) {
+            e = store_get(t, DB_INDEX, &es.e[i].key, &s);
+            if (e == ERR_NOT_FOUND)
+                e = store_put(t, DB_INDEX, &es.e[i].key, es.e[i].value, es.e[i].value_n);
+        }
+    }
+    if (!e)
+        e = c.err;
+    cursor_close(&c);
+    return e;
+}
+
 enum err migrate_step(struct txn *t, struct arena *a, unsigned rows, bool *ret_done)
 {
     Rec__Meta *m;
@@ -52,6 +82,11 @@ enum err migrate_step(struct txn *t, struct arena *a, unsigned rows, bool *ret_d
     if (e)
         return e;
     if (!left) {
+        e = index_kind(t, a, KIND_DESKTOP);
+        if (!e)
+            e = index_kind(t, a, KIND_USER);
+        if (e)
+            return e;
         m->schema = STORE_SCHEMA;
         m->migrated = 0;
         *ret_done = true;

@@ -9,7 +9,7 @@ struct arena;
 
 // What the versions of the layout (Rec.Meta.schema) added:
 //   1  the first
-//   2  posting lists and hours of the activities, made from the log
+//   2  posting lists and hours of the activities, made from the log; indexes of agents and of users' names
 enum { STORE_SCHEMA = 2, MIGRATE_ROWS = 4096 };
 
 // Does the next `rows` rows' worth of what there is to do, in a write transaction of the caller's. *ret_done: there was nothing left,

@@ -164,21 +164,6 @@ static enum err first_records(struct setup *s, struct store *store)
     return e;
 }
 
-// What a store of an earlier version lacks.
-static enum err bring_up_to_date(struct store *store)
-{
-    struct arena a;
-    Wire__Item item = WIRE__ITEM__INIT;
-    Wire__Init init = WIRE__INIT__INIT;
-    Wire__Answer answer;
-    item.body_case = WIRE__ITEM__BODY_INIT;
-    item.init = &init;
-    arena_init(&a, ARENA_MAX);
-    enum err e = run_one(store, &a, &item, &answer);
-    arena_fini(&a);
-    return e;
-}
-
 // A peer's key file, and the store's knowledge of it. The file is there: only the store may have to be told.
 static enum err peer_file(const char *data, const char *file, unsigned role, const char *name, struct store *store)
 {
@@ -238,9 +223,6 @@ enum err setup_store(struct setup *s, struct store *store)
         e = read_meta(s, store, &workspaces);
     if (!e && !workspaces)
         e = first_records(s, store);
-    enum err e = read_meta(s, store, &workspaces);
-    if (!e)
-        e = workspaces ? bring_up_to_date(store) : first_records(s, store);
     if (!e)
         e = seal_key(s);
     if (!e)

@@ -452,7 +452,6 @@ static void check_store(void)
     each(t, &a, KIND_SESSION, saw_session);
     each(t, &a, KIND_APPROVAL, saw_approval);
     each(t, &a, KIND_DESKTOP, NULL);
-    each(t, &a, KIND_KEY, NULL);
     each(t, &a, KIND_KEY, saw_key);
     each(t, &a, KIND_SIGNIN, saw_key);
     each(t, &a, KIND_USER, saw_user);
@@ -711,7 +710,7 @@ static void m_user(const struct words *w, Wire__Item__BodyCase body)
     user_put.name = text_or(w, "name", blank);
     user_put.role = has(w, "role") ? role_find(text(w, "role")) : 0;
     user_put.password = password_string(w, "password");
-    user_put.disabled = strcmp(text_or(w, "disabled", blank), "yes") == 0;
+    user_put.disabled = has(w, "disabled") && strcmp(text(w, "disabled"), "yes") == 0;
     user_put.set = (has(w, "role") ? UEDIT_ROLE : 0u) | (has(w, "password") ? UEDIT_PASSWORD : 0u) | (has(w, "disabled") ? UEDIT_DISABLED : 0u);
     item.body_case = body;
     item.user_create = &user_put;
@@ -985,6 +984,7 @@ static void say_answer(struct buf *out, const Wire__Answer *a)
         break;
     case WIRE__ANSWER__BODY_EVENT:
         buf_printf(out, "evt_%llu", (unsigned long long)a->event->number);
+        break;
     case WIRE__ANSWER__BODY_USER:
         buf_printf(out, "user_%llu %s%s", (unsigned long long)a->user->id, role_name(a->user->role), a->user->disabled ? " disabled" : "");
         break;
