@@ -18,10 +18,16 @@ static void write_row(struct changes *c, const char *field, char *before, char *
     c->err = work_row(c->w, &row, c->kind);
 }
 
+void change_always(struct changes *c, const char *field, const char *before, const char *after)
+{
+    if (!c->err)
+        write_row(c, field, work_copy(c->w, before, ROW_TEXT_MAX), work_copy(c->w, after, ROW_TEXT_MAX));
+}
+
 void change_text(struct changes *c, const char *field, const char *before, const char *after)
 {
-    if (!c->err && strcmp(before, after) != 0)
-        write_row(c, field, work_copy(c->w, before, ROW_TEXT_MAX), work_copy(c->w, after, ROW_TEXT_MAX));
+    if (strcmp(before, after) != 0)
+        change_always(c, field, before, after);
 }
 
 void change_word(struct changes *c, const char *field, const char *before, const char *after)

@@ -11,6 +11,7 @@ struct changes {
 };
 struct changes change_begin(struct work *w, unsigned kind);
 void change_text(struct changes *c, const char *field, const char *before, const char *after); // values are cut at ROW_TEXT_MAX
+void change_always(struct changes *c, const char *field, const char *before, const char *after); // also where the two read alike
 void change_word(struct changes *c, const char *field, const char *before, const char *after); // of a set of names; NULL: none
 void change_number(struct changes *c, const char *field, uint64_t before, uint64_t after);
 void change_flag(struct changes *c, const char *field, bool before, bool after);

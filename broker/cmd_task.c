@@ -176,13 +176,6 @@ enum err cmd_task_create(struct work *w)
 
 // ---------------------------------------------------------------- edit
 
-static char *id_text(struct work *w, enum entity kind, uint64_t n)
-{
-    char t[ID_TEXT_MAX];
-    id_format(t, kind, n);
-    return work_copy(w, t, ID_TEXT_MAX);
-}
-
 static void change_plain(struct changes *c, Rec__Task *t, const Wire__TaskEdit *m)
 {
     if (m->set & EDIT_TITLE) {
@@ -207,12 +200,22 @@ static void change_plain(struct changes *c, Rec__Task *t, const Wire__TaskEdit *
     }
 }
 
+// The row belongs to the agent the task goes to, and names both; two agents may have one name.
+static void assign(struct changes *c, Rec__Task *t, const char *from, const Rec__Desktop *to)
+{
+    c->kind = ROW_TASK_ASSIGNED;
+    c->row.desktop = t->desktop = to->id;
+    c->row.agent = t->agent = to->agent;
+    change_always(c, "assignee", from, to->agent_name);
+    c->kind = ROW_TASK_EDITED;
+}
+
 enum err cmd_task_edit(struct work *w)
 {
     const Wire__TaskEdit *m = w->cmd->item->task_edit;
     struct task_ref ref;
     struct fault f;
-    Rec__Desktop *d = NULL;
+    Rec__Desktop *d = NULL, *from = NULL;
     char *content = NULL;
     enum err e = check_task_edit(m, &f);
     if (e)
@@ -224,6 +227,8 @@ enum err cmd_task_edit(struct work *w)
         return wrong_state(w, ref.t, ERR_BAD_STATE);
     if (m->set & EDIT_DESKTOP)
         e = find_desktop(w, m->desktop, &d);
+    if (!e && d)
+        e = find_desktop(w, ref.t->desktop, &from);
     if (!e && (m->set & EDIT_CONTENT))
         e = task_content(w->txn, w->arena, ref.t, &content);
     if (e)
@@ -232,13 +237,8 @@ enum err cmd_task_edit(struct work *w)
     struct changes c = change_begin(w, ROW_TASK_EDITED);
     life_task_row(&ref, &c.row);
     change_plain(&c, ref.t, m);
-    if (d) {
-        c.kind = ROW_TASK_ASSIGNED;
-        change_text(&c, "desktopId", id_text(w, ENTITY_DESKTOP, ref.t->desktop), id_text(w, ENTITY_DESKTOP, d->id));
-        c.kind = ROW_TASK_EDITED;
-        c.row.desktop = ref.t->desktop = d->id;
-        c.row.agent = ref.t->agent = d->agent;
-    }
+    if (d && d->id != ref.t->desktop)
+        assign(&c, ref.t, from->agent_name, d);
     if (content && !c.err) {
         change_text(&c, "content", content, m->content);
         if (!c.err)
