@@ -54,7 +54,7 @@ BINS := $(PROGRAMS:%=$(OUT)/bin/%)
 .SECONDARY:
 .SECONDEXPANSION:
 .DELETE_ON_ERROR:
-.PHONY: all help asan tsan unit test check fuzz bench install deb clean
+.PHONY: all help asan tsan unit test check fuzz bench bench-scale install deb clean
 
 all: $(BINS)
 
@@ -65,6 +65,7 @@ help:
 	@echo 'make asan tsan  the programs and tests with sanitizers, into build-asan, build-tsan'
 	@echo 'make fuzz       fuzz targets (clang, libFuzzer), into build-fuzz; FUZZ_SECONDS=60 each'
 	@echo 'make bench      the figures of the performance section'
+	@echo 'make bench-scale  what 10 million events cost against 10 thousand (SCALE=full; less by default)'
 	@echo 'make install    DESTDIR= PREFIX=$(PREFIX)'
 	@echo 'make deb        a Debian package and the list of what it is made with (CycloneDX), into $(OUT)'
 
@@ -135,6 +136,12 @@ fuzz:
 	tools/fuzz
 bench:
 	tests/bench/run
+# SCALE=small (default) or full: the same questions to a small and to a large store.
+bench-scale: all $(OUT)/bench/fill
+	tests/bench/scale
+$(OUT)/bench/%: $(OUT)/tests/bench/%.o $(OUT)/libbroker.a $(OUT)/libcommon.a $(GEN_common) $(GEN_broker)
+	@mkdir -p $(@D)
+	$(call say,LINK)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS_broker)
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 0755 $(BINS) $(DESTDIR)$(PREFIX)/bin

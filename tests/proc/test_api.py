@@ -268,7 +268,8 @@ def test_min_sequence_forms(own, value, status):
 
 # ---------------------------------------------------------------- the cache
 
-HOT = [OVERVIEW, TASKS + '?limit=5', TASKS + '?limit=5&status=pending', APPROVALS, DESKTOPS, SETTINGS]
+HOT = [OVERVIEW, TASKS + '?limit=5', TASKS + '?limit=5&status=pending', APPROVALS, DESKTOPS, SETTINGS, '/api/activities?limit=5', '/api/activities?stats=true',
+       '/api/mission-control/events?limit=5']
 
 
 @pytest.mark.parametrize('path', HOT)
