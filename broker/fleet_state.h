@@ -22,7 +22,7 @@ struct desktop {
     bool stale;                   // an assignment was refused: look again
     char *error, *ip, *name;
     struct fleet_desktop live;
-    struct fleet_history history; // some 60 kB once it is probed; begins anew with the broker
+    struct fleet_history history; // 51 kB once it is probed; begins anew with the broker
     uint32_t alert[METRIC_N];     // enum metric_alert, as committed
     bool alerting;                // a crossing is proposed and not decided
     struct list all, ready;

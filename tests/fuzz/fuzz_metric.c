@@ -56,6 +56,8 @@ static void points(const uint8_t *data, size_t size)
     json_t *o;
     if (!m)
         return;
+    m->step_s &= INT64_MAX; // JSON may hold more, but our reader takes no larger number
+    m->desktop &= INT64_MAX;
     buf_init(&b, 64u << 20);
     struct json j = json_to(&b);
     shape_metric_points(&j, m);
