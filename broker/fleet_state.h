@@ -23,7 +23,7 @@ struct desktop {
     char *error, *ip, *name;
     uint8_t chat[HASH_SIZE];      // of the endpoint's address and sealed key: whoever probes it is told when they change
     struct fleet_desktop live;
-    struct fleet_history history; // some 60 kB once it is probed; begins anew with the broker
+    struct fleet_history history; // 51 kB once it is probed; begins anew with the broker
     uint32_t alert[METRIC_N];     // enum metric_alert, as committed
     bool alerting;                // a crossing is proposed and not decided
     struct list all, ready;

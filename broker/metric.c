@@ -4,7 +4,7 @@
 
 // Rings in memory have a little more room than they are asked for, so that "the last ten minutes" is still there when the question
 // arrives; rings of pages have one page more, since the newest is never full.
-enum { SECONDS = 660, TENS = 1470, SAMPLES_MAX = 100000 }; // the last: what a step takes, so that sums stay in 32 bits
+enum { SECONDS = 660, TENS = 1470, SAMPLES_MAX = 60000 }; // the last: what a step takes, so that counts stay in 16 bits and sums in 32
 
 static const struct {
     uint32_t step_s, kept, pages;
@@ -55,8 +55,8 @@ uint32_t metric_mean(const struct metric_step *s, enum metric m)
 // ---------------------------------------------------------------- in memory
 
 struct slot {
-    uint32_t step, count, sum[METRIC_N]; // step: its number, in 32 bits until 2106
-    uint16_t max[METRIC_N];
+    uint32_t step, sum[METRIC_N]; // step: its number, in 32 bits until 2106
+    uint16_t count, max[METRIC_N];
 };
 struct metric_rings {
     struct slot second[SECONDS], ten[TENS];

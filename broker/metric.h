@@ -36,7 +36,7 @@ uint64_t metric_kept(enum metric_level level);
 // ---- the levels in memory
 
 struct metric_rings;
-struct metric_rings *metric_rings_new(void);      // some 60 kB: for desktops that are probed. NULL without memory; free with free()
+struct metric_rings *metric_rings_new(void);      // 51 kB: for desktops that are probed. NULL without memory; free with free()
 void metric_rings_add(struct metric_rings *r, uint64_t now_ms, const uint32_t value[METRIC_N]);
 // Adds what is held of one step (its start divided by the level's step) to *to.
 void metric_rings_get(const struct metric_rings *r, enum metric_level level, uint64_t step, struct metric_step *to);
