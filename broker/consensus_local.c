@@ -2,6 +2,7 @@
 // the loop calls done. While it syncs, the next batch gathers in turn.c: group commit without a timer.
 #include "consensus_local.h"
 #include <stdlib.h>
+#include "clock.h"
 #include "log.h"
 #include "store.h"
 
@@ -74,7 +75,9 @@ static void writer(void *u)
         if (!b)
             break;
         uv_mutex_unlock(&l->lock);
+        uint64_t began_us = clock_mono_us();
         enum outcome st = decide(l, b);
+        b->took_us = clock_mono_us() - began_us;
         uv_mutex_lock(&l->lock);
         l->batch = NULL;
         l->decided = b;

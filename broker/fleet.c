@@ -376,6 +376,7 @@ enum err fleet_greeted(struct fleet *f, uint64_t worker, const char *name, uint6
     w->seen_ms = clock_wall_ms();
     w->free = 0;
     w->n_running = 0;
+    memset(w->figured, 0, sizeof w->figured);
     w->probes_dirty = true;
     crypto_random(w->token, sizeof w->token);
     memcpy(token, w->token, sizeof w->token);
@@ -425,6 +426,17 @@ static void drain(struct fleet *f, struct worker *w)
     }
 }
 
+static void take_figures(struct worker *w, const Wire__WorkPoll *m)
+{
+    for (size_t i = 0; i < m->n_figures; i++) {
+        unsigned at = figure_place(FIGURES_WORKER, m->figures[i]->what);
+        if (at >= WORKER_FIGURE_N)
+            continue; // of a later version
+        w->figures[at] = m->figures[i]->value;
+        w->figured[at] = 1;
+    }
+}
+
 void fleet_poll(struct fleet *f, uint64_t worker, const Wire__WorkPoll *m, void *poll)
 {
     struct worker *w = map_get(&f->workers, worker);
@@ -442,6 +454,7 @@ void fleet_poll(struct fleet *f, uint64_t worker, const Wire__WorkPoll *m, void 
     w->hold_until = w->heard + (m->hold_ms < POLL_HOLD_MAX_MS ? m->hold_ms : POLL_HOLD_MAX_MS);
     w->slots = m->slots;
     w->free = m->free;
+    take_figures(w, m);
     if (m->draining)
         drain(f, w);
     for (size_t i = 0; i < m->n_observed; i++)
@@ -574,6 +587,15 @@ bool fleet_worker(const struct fleet *f, uint64_t worker, Wire__Worker *ret)
     ret->draining = w->draining;
     ret->last_seen_ms = w->seen_ms;
     return true;
+}
+
+const uint64_t *fleet_figures(const struct fleet *f, uint64_t worker, const uint8_t **ret_known)
+{
+    const struct worker *w = map_get(&f->workers, worker);
+    if (!w || !w->live)
+        return NULL;
+    *ret_known = w->figured;
+    return w->figures;
 }
 
 // ---------------------------------------------------------------- time

@@ -50,4 +50,6 @@ struct fleet_history {
 };
 const struct fleet_history *fleet_history(const struct fleet *f, uint64_t desktop);  // NULL: unknown
 const struct fleet_desktop *fleet_desktop(const struct fleet *f, uint64_t desktop); // NULL: unknown
+// What a worker that is heard has last said of itself, by enum worker_figure; known: which of them. NULL: not heard.
+const uint64_t *fleet_figures(const struct fleet *f, uint64_t worker, const uint8_t **ret_known);
 bool fleet_worker(const struct fleet *f, uint64_t worker, Wire__Worker *ret);       // fills slots, draining, lastSeen; false: not heard

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include "arena.h"
 #include "crypto.h"
+#include "figure.h"
 #include "fleet.h"
 #include "list.h"
 #include "map.h"
@@ -49,6 +50,8 @@ struct worker {
     Wire__Holding *running;       // what the poll named
     size_t n_running;
     bool probes_dirty, dirty;
+    uint64_t figures[WORKER_FIGURE_N]; // as last told
+    uint8_t figured[WORKER_FIGURE_N];  // which it told
     uint8_t token[16];
     struct list all;
 };

@@ -18,6 +18,7 @@
 #include "log.h"
 #include "notify.h"
 #include "outbox.h"
+#include "self.h"
 #include "setup.h"
 #include "store.h"
 #include "store_comment.h"
@@ -122,6 +123,32 @@ static enum err open_key_cb(void *u, const uint8_t *sealed, size_t n, struct are
     p[n - SEAL_OVERHEAD] = 0;
     *ret = p;
     return ERR_OK;
+}
+
+static void figures_cb(void *u, struct program_figures *ret)
+{
+    struct broker *br = u;
+    const struct turns_counts *t = turns_counts(br->turns);
+    struct intake_counts in = intake_counts(br->intake);
+    uint64_t *v = ret->value;
+    struct self self;
+    self_look(&self);
+    v[FIGURE_BROKER_RESIDENT] = self.resident;
+    v[FIGURE_BROKER_FDS] = self.fds;
+    v[FIGURE_BROKER_CPU] = self.cpu_us;
+    v[FIGURE_BROKER_START] = self.start_ms;
+    v[FIGURE_BROKER_COMMANDS] = t->commands;
+    v[FIGURE_BROKER_TURNS] = t->turns;
+    v[FIGURE_BROKER_EVENTS] = t->events;
+    v[FIGURE_BROKER_REQUESTS] = in.requests;
+    v[FIGURE_BROKER_QUERIES] = in.queries;
+    v[FIGURE_BROKER_PEERS] = in.pipes;
+    v[FIGURE_BROKER_POLLS] = in.polls;
+    outbox_counts(br->outbox, &v[FIGURE_BROKER_BUS_MESSAGES], &v[FIGURE_BROKER_BUS_OCTETS]);
+    if (store_size(br->store, &v[FIGURE_BROKER_STORE_USED], &v[FIGURE_BROKER_STORE_MAX]))
+        v[FIGURE_BROKER_STORE_USED] = v[FIGURE_BROKER_STORE_MAX] = 0;
+    ret->took_us = &t->took_us;
+    ret->size = &t->size;
 }
 
 static void tick_done(struct proposal *p, enum outcome st, const struct batch *b)
@@ -244,7 +271,7 @@ static enum err listen_all(struct broker *br, const char *url, const char *bus_u
         e = outbox_new(pub, &br->outbox);
     if (!e)
         e = fleet_new(&fc, &br->fleet);
-    struct intake_conf ic = { &br->loop, br->store, br->turns, br->fleet, bus_url, live_url, br->seal_key };
+    struct intake_conf ic = { &br->loop, br->store, br->turns, br->fleet, bus_url, live_url, br->seal_key, figures_cb, br };
     if (!e)
         e = intake_new(&ic, &br->intake);
     if (!e) {
@@ -329,6 +356,8 @@ int main(int argc, char **argv)
     if (derive(url, "bus", 1, bus_url, sizeof bus_url) || derive(url, "live", 2, live_url, sizeof live_url))
         conf_usage(program, "--broker takes ipc://PATH or tcp://127.0.0.1:PORT");
 
+    struct self self;
+    self_look(&self); // remembers when we began
     signal(SIGPIPE, SIG_IGN);
     if (crypto_init() || uv_loop_init(&br.loop)) {
         log_error("the program cannot be started");
@@ -343,8 +372,7 @@ int main(int argc, char **argv)
     uv_run(&br.loop, UV_RUN_DEFAULT);
     br.cons->ops->stop(br.cons);
     store_close(br.store);
-    uint64_t commands, turns;
-    turns_counts(br.turns, &commands, &turns);
-    log_info("stopped after %llu commands in %llu commits", (unsigned long long)commands, (unsigned long long)turns);
+    const struct turns_counts *counts = turns_counts(br.turns);
+    log_info("stopped after %llu commands in %llu commits", (unsigned long long)counts->commands, (unsigned long long)counts->turns);
     _exit(br.status);
 }

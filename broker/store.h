@@ -110,4 +110,6 @@ struct store_room {
     uint64_t map, disk;
 };
 MUST_USE enum err store_room(struct store *s, uint64_t disk_low, struct store_room *ret);
+// How large the file has grown, and may grow. Cheap.
+MUST_USE enum err store_size(struct store *s, uint64_t *ret_used, uint64_t *ret_max);
 void store_reader_check(struct store *s); // frees the slots of dead readers

@@ -378,6 +378,8 @@ enum err check_work_poll(const Wire__WorkPoll *m, struct fault *f)
         return invalid(f, "slots", "free must not be above slots, nor slots above 4096");
     if (m->n_running > 65536 || m->n_observed > 65536)
         return invalid(f, "running", "Too many sessions or observations");
+    if (m->n_figures > 256)
+        return invalid(f, "figures", "Too many figures");
     for (size_t i = 0; i < m->n_observed; i++)
         if (strlen(m->observed[i]->error) > 4096 || strlen(m->observed[i]->ip_address) > 64)
             return invalid(f, "observed", "Text too long");

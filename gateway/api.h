@@ -62,5 +62,7 @@ void api_worker_add(struct request *r);
 void api_worker_drain(struct request *r);
 
 void api_openapi(struct request *r);
+void api_prometheus(struct request *r);
+
 void api_health(struct request *r);
 void api_ready(struct request *r);

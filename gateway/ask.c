@@ -14,6 +14,7 @@
 #include <string.h>
 #include <uv.h>
 #include "check.h"
+#include "figures.h"
 #include "gateway.h"
 #include "peer.h"
 
@@ -91,6 +92,7 @@ static size_t answer_max(const Wire__Item *i)
     case WIRE__ITEM__BODY_DESKTOP_LIST:
     case WIRE__ITEM__BODY_AGENT_LIST:
     case WIRE__ITEM__BODY_KEY_LIST:
+    case WIRE__ITEM__BODY_STATS:
     case WIRE__ITEM__BODY_WORKER_LIST: return REPLY_GOOD;
     case WIRE__ITEM__BODY_OVERVIEW:
     case WIRE__ITEM__BODY_DESKTOP_CREATE:
@@ -177,6 +179,8 @@ static void replied_cb(struct peer_call *call, enum err e, const Wire__Reply *re
     a->under_way[b->kind]--;
     if (a->open[b->kind])
         wake(a);
+    if (e != ERR_OK)
+        figure_count(a->gw, FIGURE_GATEWAY_UNANSWERED);
     if (e == ERR_OK) {
         ask_saw(a, reply->epoch, reply->newest);
         for (size_t i = 0; i < reply->n_answers; i++) {
@@ -223,6 +227,7 @@ static void send_batch(struct ask *a, enum kind kind)
     }
     b->peer = (struct peer_call){ .cb = replied_cb };
     a->under_way[kind]++;
+    figure_count(a->gw, FIGURE_GATEWAY_ASKS);
     peer_ask(a->gw->peer, &b->peer, items, b->n, TIMEOUT_MS);
     b->first = item[0].number;
 }
@@ -356,6 +361,7 @@ void ask_send(struct ask *a, struct ask_call *c, const struct actor *actor, Wire
             break;
         if (put_item(b, &b->slot[b->n], actor, item)) {
             b->slot[b->n++].call = c;
+            figure_count(a->gw, kind == COMMAND ? FIGURE_GATEWAY_COMMANDS : kind == QUERY ? FIGURE_GATEWAY_QUERIES : FIGURE_GATEWAY_WAITS);
             b->reply += reply;
             c->impl = b;
             if (kind == WAIT)

@@ -16,6 +16,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include "access.h"
+#include "clock.h"
+#include "figures.h"
 #include "out.h"
 
 enum {
@@ -247,6 +249,7 @@ void conn_answered(struct conn *c)
     list_init(&c->x.at);
     c->stream = NULL;
     c->answered_n = 0;
+    c->asked_us = 0;
     c->status = 0;
     c->bodyless = false;
     c->state = CONN_FLUSH;
@@ -314,6 +317,7 @@ static void take_head(struct conn *c)
     server_disarm(c->server, &c->timer);
     server_request_id(c->server, x->request_id);
     c->asked_ms = server_now(c->server);
+    c->asked_us = clock_mono_us();
     c->used = true;
     x->method = rq->in.method;
     x->path = rq->in.path;
@@ -684,6 +688,7 @@ enum err conn_accept(struct server *s, uv_stream_t *listener)
         conn_close(c);
         return ERR_OK; // it went away
     }
+    figure_count(s->conf.gw, FIGURE_GATEWAY_ACCEPTED);
     learn_peer(c);
     server_arm(s, &c->timer, HEAD_MS);
     settle(c);

@@ -41,6 +41,7 @@ struct exchange {
     bool has_body;             // a Content-Length above 0 or chunked
     bool http10;
     bool tls;
+    uint16_t route;            // 1 + the row of routes.c that it found, for the figures; 0: none
     char address[46];          // the client's, after MC_TRUSTED_PROXIES; for limits and logs
     char request_id[33];       // ours, also sent as X-Request-Id
     struct actor actor;        // all 0 until the credential is known

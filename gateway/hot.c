@@ -8,6 +8,7 @@
 #include <string.h>
 #include "cache.h"
 #include "clock.h"
+#include "figures.h"
 #include "gateway.h"
 #include "peer.h"
 
@@ -116,12 +117,14 @@ bool hot_serve(struct request *r)
     const struct cache_entry *e = cache_find(gw->cache, &k);
     if (e && e->sequence == ask_newest(gw->ask) && e->epoch == ask_epoch(gw->ask) &&
         clock_mono_ms() - e->made_ms <= HOT_AGE_MS && peer_is_up(gw->peer)) {
+        figure_count(gw, FIGURE_GATEWAY_HITS);
         answer(r, e);
         return true;
     }
     struct fill *f = find(cache_hash(gw->cache, &k), &k);
     if (!f)
         return false;
+    figure_count(gw, FIGURE_GATEWAY_SHARED);
     (void)wait_for(f, r);
     return true;
 }
@@ -229,6 +232,7 @@ void hot_ask(struct request *r, Wire__Item *item, Wire__Answer__BodyCase want, h
     list_init(&f->waiting);
     list_init(&f->at);
     struct actor actor = r->x->actor;
+    figure_count(gw, FIGURE_GATEWAY_MISSES);
     if (!wait_for(f, r)) {
         free(f);
         return;

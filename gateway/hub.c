@@ -22,6 +22,7 @@
 #include "cred.h"
 #include "crypto.h"
 #include "cursor.h"
+#include "figures.h"
 #include "frame.h"
 #include "gateway.h"
 #include "log.h"
@@ -163,6 +164,7 @@ static void sub_cut(struct sub *s)
 {
     struct exchange *x = s->x;
 
+    figure_count(s->hub->gw, FIGURE_GATEWAY_CUTS);
     sub_free(s);
     exchange_abort(x);
 }
@@ -219,6 +221,7 @@ static void serve(struct sub *s, const struct block *live)
     } else if (p.end == CURSOR_MORE) {
         move(s, BEHIND, &h->behind);
     } else {
+        figure_count(h->gw, FIGURE_GATEWAY_BEHIND);
         move(s, WAITING, NULL);
         tail_want(h->tail, (enum event_view)s->cursor.view, s->cursor.number, &s->at);
     }
@@ -407,6 +410,7 @@ static bool begin(struct sub *s)
     s->stream = (struct exchange_stream){ .writable = writable_cb, .closed = closed_cb };
     exchange_begin(x, 200, "text/event-stream", &s->stream);
     s->begun = true;
+    figure_count(h->gw, FIGURE_GATEWAY_OPENED);
     if (!s->resume && tail_known(h->tail)) {
         s->cursor.number = from_now_on(h);
         s->opening->placed = true;
@@ -886,6 +890,7 @@ static void resync(struct sub *s, uint64_t oldest)
 {
     struct hub *h = s->hub;
 
+    figure_count(h->gw, FIGURE_GATEWAY_RESYNCS);
     buf_reset(&h->frame);
     frame_resync(&h->frame, oldest);
     if (s->cursor.sent || h->frame.err || cursor_say(&s->cursor, h->frame.data, h->frame.len)) {

@@ -20,6 +20,7 @@
 #include "peer.h"
 #include "quota.h"
 #include "routes.h"
+#include "self.h"
 #include "server.h"
 
 enum { DRAIN_SPREAD_MS = 2000, DRAIN_MAX_MS = 10000,
@@ -155,6 +156,7 @@ static void start_parts(struct program *p, uint32_t per_minute)
     gw->cache = cache_new(CACHE_BYTES);
     if (!gw->quota || !gw->cache)
         die("start", err_text(ERR_NO_MEMORY));
+    check(routes_figures(&gw->figures), "figures");
     check(ask_new(gw, &gw->ask), "requests");
     check(cred_new(gw, &gw->cred), "credentials");
     check(hub_new(gw, &gw->hub), "streams");
@@ -262,7 +264,10 @@ static void on_signal(struct program *p, uv_signal_t *h, int number)
 int main(int argc, char **argv)
 {
     static struct program p;
+    struct self self;
     int known;
+
+    self_look(&self); // remembers when we began
 
     conf_read(program, "Mission Control's HTTP front: REST and event streams.", options, sizeof options / sizeof *options, argc, argv);
     log_init(program, log_level_find(conf.log_level, &known));
@@ -284,6 +289,7 @@ int main(int argc, char **argv)
                                             .max_connections = connections,
                                             .access_log = conf.access_log && strcmp(conf.access_log, "0") != 0 },
                      &p.server), "server");
+    p.gw.server = p.server;
     listen_all(&p);
     notify_watchdog(p.loop, NULL, NULL);
     notify_ready();

@@ -12,6 +12,7 @@
 #include "clock.h"
 #include "cred.h"
 #include "crypto.h"
+#include "figures.h"
 #include "gateway.h"
 #include "hub.h"
 #include "names.h"
@@ -339,6 +340,7 @@ static void head(struct exchange *x)
     char scratch[128];
     struct text key;
 
+    x->route = m.row ? (uint16_t)(m.row - routes + 1) : 0;
     if (m.row && x->method == METHOD_GET && stream_view(m.row, &view)) {
         hub_open(x->gw->hub, x, view);
         return;
@@ -372,6 +374,17 @@ static void head(struct exchange *x)
 static void body(struct exchange *x)
 {
     handle(x->u);
+}
+
+enum err routes_figures(struct figures **ret)
+{
+    static uint8_t classes[sizeof routes / sizeof *routes];
+    enum event_view view;
+
+    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++)
+        classes[i] = routes[i].role == ROLE_NONE ? CLASS_OPEN : stream_view(&routes[i], &view) ? CLASS_STREAM
+                   : routes[i].method == METHOD_GET ? CLASS_READ : CLASS_WRITE;
+    return figures_new(routes, classes, sizeof routes / sizeof *routes, ret);
 }
 
 static const struct exchange_handlers handlers = { head, body };

@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include "exchange.h"
 
+struct figures;
+
 #define MC "/api/mission-control/"
 // Paths, methods, roles and bodies as contract.md section 3 has them. Role NONE: open to everybody. Body OPTIONAL: a POST that
 // needs none. The three stream handlers only mark their rows: the hub serves those (routes.c).
@@ -12,6 +14,7 @@
     R(GET,    NONE,     NONE,     0, NONE,     "/healthz",                         api_health) \
     R(GET,    NONE,     NONE,     0, NONE,     "/readyz",                          api_ready) \
     R(GET,    NONE,     NONE,     1, NONE,     "/api/openapi.json",                api_openapi) \
+    R(GET,    VIEWER,   NONE,     1, NONE,     "/metrics",                         api_prometheus) \
     R(GET,    VIEWER,   NONE,     1, NONE,     MC "tasks",                         api_task_list) \
     R(POST,   OPERATOR, JSON,     1, NONE,     MC "tasks",                         api_task_create) \
     R(GET,    VIEWER,   NONE,     1, TASK,     MC "tasks/:id",                     api_task_get) \
@@ -60,6 +63,8 @@
     R(POST,   ADMIN,    JSON,     1, NONE,     "/api/workers",                     api_worker_add)
 
 const struct exchange_handlers *routes_handlers(void);
+// The figures of this table's routes.
+MUST_USE enum err routes_figures(struct figures **ret);
 // Charges `cost` requests to who asks (x->actor's key, else the address) and says whether they may pass now. Adds no headers:
 // for the streams, which hold instead of refusing.
 bool routes_quota(struct exchange *x, uint32_t cost);
