@@ -12,5 +12,7 @@ struct gateway {
     struct hub *hub;     // streams (hub.h)
     struct cache *cache; // answers by log number (cache.h)
     struct quota *quota; // rate limits (quota.h)
+    struct throttle *throttle;   // guessing of passwords (throttle.h)
+    struct passwords *passwords; // argon2id, off the loop (password.h)
     bool draining;       // SIGTERM came: /readyz says 503, answers close their connections
 };
