@@ -61,7 +61,7 @@ static bool repeats(const char *s, size_t n)
 
 static bool neighbours(char a, char b)
 {
-    static const char *const rows[] = { "1234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm", "qaz", "wsx", "edc", "rfv", "tgb", "yhn", "1qaz", "2wsx" };
+    static const char *const rows[] = { "1234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm", "1qaz", "2wsx", "3edc", "4rfv", "5tgb", "6yhn", "7ujm" };
 
     if (a == b || a + 1 == b || a - 1 == b)
         return true;
@@ -97,22 +97,21 @@ static bool all_words(const char *s, size_t n)
     return ok[n];
 }
 
-// Nothing but such words, once what stands around and between them is taken away; read with and without letters written as digits.
+// Nothing but such words, once what stands between them is taken away, and around them unless that is letters too: read as it
+// is; with digits and signs for letters; the same without those at its end.
 static bool wordy(const char *s, size_t n)
 {
-    for (int as_letters = 0; as_letters < 2; as_letters++) {
+    for (int way = 0; way < 3; way++) {
         char core[OCTETS_MAX + 1];
-        size_t from = 0, to = n, k = 0;
-        while (from < to && !is_letter(lower(s[from])) && (!as_letters || !is_letter(letter(s[from]))))
-            from++;
-        while (to > from && !is_letter(lower(s[to - 1])))
+        size_t to = n, k = 0;
+        while (way != 1 && to && !is_letter(lower(s[to - 1])))
             to--;
-        for (size_t i = from; i < to; i++) {
-            char c = as_letters ? letter(s[i]) : lower(s[i]);
+        for (size_t i = 0; i < to; i++) {
+            char c = way ? letter(s[i]) : lower(s[i]);
             if (is_letter(c))
                 core[k++] = c;
             else if ((unsigned char)c >= 0x80)
-                return false;
+                return false; // of another script: no word of ours
         }
         if (k >= 4 && all_words(core, k))
             return true;
