@@ -9,7 +9,7 @@ enum err query_user_lookup(struct query *q, const Wire__UserLookup *l, Wire__Ans
     MAKE(q, Wire__UserSecret, WIRE__USER_SECRET__INIT, o);
     Rec__User *u;
     enum err e = *l->name ? account_user_by_name(q->txn, q->arena, l->name, &u)
-                          : kind_get(q->txn, q->arena, KIND_USER, q->workspace, q->user, &u);
+                          : kind_get(q->txn, q->arena, KIND_USER, q->workspace, l->id ? l->id : q->user, &u);
     if (e)
         return e;
     o->id = u->id;

@@ -43,6 +43,17 @@ void api_desktop_stop(struct request *r);
 void api_desktop_restart(struct request *r);
 void api_desktop_metrics(struct request *r);
 
+void api_auth_login(struct request *r);
+void api_auth_logout(struct request *r);
+void api_auth_password(struct request *r);
+
+void api_user_list(struct request *r);
+void api_user_create(struct request *r);
+void api_user_edit(struct request *r);
+void api_user_delete(struct request *r);
+void api_workspace_list(struct request *r);
+void api_workspace_create(struct request *r);
+
 void api_key_me(struct request *r);
 void api_key_list(struct request *r);
 void api_key_create(struct request *r);

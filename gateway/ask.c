@@ -93,6 +93,8 @@ static size_t answer_max(const Wire__Item *i)
     case WIRE__ITEM__BODY_AGENT_LIST:
     case WIRE__ITEM__BODY_KEY_LIST:
     case WIRE__ITEM__BODY_STATS:
+    case WIRE__ITEM__BODY_USER_LIST:
+    case WIRE__ITEM__BODY_WORKSPACE_LIST:
     case WIRE__ITEM__BODY_WORKER_LIST: return REPLY_GOOD;
     case WIRE__ITEM__BODY_OVERVIEW:
     case WIRE__ITEM__BODY_DESKTOP_CREATE:
@@ -111,6 +113,15 @@ static size_t answer_max(const Wire__Item *i)
     case WIRE__ITEM__BODY_AGENT_EDIT:
     case WIRE__ITEM__BODY_WORKER_DRAIN:
     case WIRE__ITEM__BODY_WORKER_ADD:
+    case WIRE__ITEM__BODY_USER_CREATE:
+    case WIRE__ITEM__BODY_USER_EDIT:
+    case WIRE__ITEM__BODY_USER_DELETE:
+    case WIRE__ITEM__BODY_USER_LOOKUP:
+    case WIRE__ITEM__BODY_WORKSPACE_CREATE:
+    case WIRE__ITEM__BODY_SIGN_IN:
+    case WIRE__ITEM__BODY_SIGN_OUT:
+    case WIRE__ITEM__BODY_PASSWORD_SET:
+    case WIRE__ITEM__BODY_KEYS_USED:
     case WIRE__ITEM__BODY_CREDENTIAL_LOOKUP:
     case WIRE__ITEM__BODY_WAIT_SEQUENCE: return 4096;
     case WIRE__ITEM__BODY_SESSION_GET: return 32 * 1024;

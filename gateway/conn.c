@@ -93,7 +93,7 @@ void conn_drop_request(struct conn *c)
     if (c->rq)
         incoming_free(c->server, c->rq);
     c->rq = NULL;
-    c->x.path = c->x.query = c->x.body = (struct text){ NULL, 0 };
+    c->x.path = c->x.query = c->x.body = c->x.host = (struct text){ NULL, 0 };
     account(c);
 }
 
@@ -285,6 +285,8 @@ static void forwarded(struct conn *c)
     const struct trust *trust = c->server->conf.trust;
     uint8_t client[ADDRESS_SIZE], hop[ADDRESS_SIZE];
     struct text proto = http_in_field(in, "x-forwarded-proto", NULL);
+    unsigned hosts = 0;
+    struct text host = http_in_field(in, "x-forwarded-host", &hosts);
     bool found = false;
 
     memcpy(client, c->peer, sizeof client);
@@ -307,6 +309,8 @@ static void forwarded(struct conn *c)
     }
     trust_address_text(client, c->x.address);
     c->x.tls = c->tls || text_is_nocase(proto, "https");
+    if (hosts == 1 && host.n && trust_host(trust, host))
+        c->x.host = host;
 }
 
 static void take_head(struct conn *c)
@@ -322,6 +326,7 @@ static void take_head(struct conn *c)
     x->method = rq->in.method;
     x->path = rq->in.path;
     x->query = rq->in.query;
+    x->host = rq->in.host;
     x->http10 = rq->in.http10;
     x->has_body = rq->in.chunked || rq->in.length > 0;
     c->bodyless = x->method == METHOD_HEAD;

@@ -14,5 +14,7 @@ struct gateway {
     struct quota *quota; // rate limits (quota.h)
     struct figures *figures; // what is counted (figures.h); NULL: nothing is
     struct server *server; // connections (server.h); NULL before it is there
+    struct throttle *throttle;   // guessing of passwords (throttle.h)
+    struct passwords *passwords; // argon2id, off the loop (password.h)
     bool draining;       // SIGTERM came: /readyz says 503, answers close their connections
 };

@@ -211,12 +211,12 @@ static bool names_key(struct text name)
 
 static bool holds_key(struct text t)
 {
-    static const char want[] = "mc_k_";
+    static const char want[] = "mc_?_"; // keys, sessions' tokens, secrets of webhooks
 
     for (; t.n; t.p++, t.n--) {
         struct text from = t;
         size_t i = 0;
-        while (i < sizeof want - 1 && decoded(&from) == want[i])
+        for (int c; i < sizeof want - 1 && (c = decoded(&from)) >= 0 && (want[i] == '?' || c == want[i]);)
             i++;
         if (i == sizeof want - 1)
             return true;

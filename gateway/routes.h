@@ -54,11 +54,20 @@ struct figures;
     R(GET,    VIEWER,   NONE,     1, NONE,     "/api/agents",                      api_agent_list) \
     R(GET,    VIEWER,   NONE,     1, AGENT,    "/api/agents/:id",                  api_agent_get) \
     R(PATCH,  ADMIN,    JSON,     1, AGENT,    "/api/agents/:id",                  api_agent_edit) \
+    R(POST,   NONE,     JSON,     10, NONE,    "/api/auth/login",                  api_auth_login) \
+    R(POST,   VIEWER,   OPTIONAL, 1, NONE,     "/api/auth/logout",                 api_auth_logout) \
+    R(POST,   VIEWER,   JSON,     1, NONE,     "/api/auth/password",               api_auth_password) \
     R(GET,    VIEWER,   NONE,     1, NONE,     "/api/auth/me",                     api_key_me) \
     R(GET,    VIEWER,   NONE,     1, NONE,     "/api/auth/api-keys",               api_key_list) \
     R(POST,   VIEWER,   JSON,     1, NONE,     "/api/auth/api-keys",               api_key_create) \
     R(DELETE, VIEWER,   NONE,     1, KEY,      "/api/auth/api-keys/:id",           api_key_delete) \
     R(POST,   ADMIN,    OPTIONAL, 1, WORKER,   "/api/workers/:id/drain",           api_worker_drain) \
+    R(GET,    ADMIN,    NONE,     1, NONE,     "/api/users",                       api_user_list) \
+    R(POST,   ADMIN,    JSON,     1, NONE,     "/api/users",                       api_user_create) \
+    R(PATCH,  ADMIN,    JSON,     1, USER,     "/api/users/:id",                   api_user_edit) \
+    R(DELETE, ADMIN,    NONE,     1, USER,     "/api/users/:id",                   api_user_delete) \
+    R(GET,    ADMIN,    NONE,     1, NONE,     "/api/workspaces",                  api_workspace_list) \
+    R(POST,   ADMIN,    JSON,     1, NONE,     "/api/workspaces",                  api_workspace_create) \
     R(GET,    VIEWER,   NONE,     1, NONE,     "/api/workers",                     api_worker_list) \
     R(POST,   ADMIN,    JSON,     1, NONE,     "/api/workers",                     api_worker_add)
 
@@ -68,3 +77,5 @@ MUST_USE enum err routes_figures(struct figures **ret);
 // Charges `cost` requests to who asks (x->actor's key, else the address) and says whether they may pass now. Adds no headers:
 // for the streams, which hold instead of refusing.
 bool routes_quota(struct exchange *x, uint32_t cost);
+// A hash of the client's address: an IPv6 customer has a /64 at least, so that is who is counted.
+uint64_t routes_address(const struct exchange *x);
