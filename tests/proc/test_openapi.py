@@ -14,7 +14,9 @@ from harness import SANITIZED, STRETCH, TASKS, Answer, Install, Stream, http_cal
 pytestmark = pytest.mark.xdist_group('openapi')     # the last test looks at what the others have seen
 
 STREAMS = [op for op in OPERATIONS if op.stream]
-APPROVALS, DESKTOPS, KEYS, WORKERS = '/api/mission-control/approvals', '/api/desktops', '/api/auth/api-keys', '/api/workers'
+APPROVALS, DESKTOPS, KEYS, WORKERS, USERS = ('/api/mission-control/approvals', '/api/desktops', '/api/auth/api-keys', '/api/workers',
+                                                '/api/users')
+PASSWORD = 'seven lamps above the pier'     # as in the examples
 produced = {}      # operationId -> statuses as described
 played = set()
 
@@ -32,7 +34,7 @@ class World:
     def __init__(self):
         self.i = Install(gateways=2, workers=2)
         self.viewer, self.operator = self.i.make_key('viewer'), self.i.make_key('operator')
-        self.n = 0
+        self.n, self.runners = 0, []
         self.streams = [(op, self.i.stream(op.path + '?include=output,metrics', gw=1)) for op in STREAMS]
 
     def post(self, path, body=None, status=201):
@@ -57,6 +59,7 @@ class World:
     def running(self):
         t = self.i.task('sleep 1000', run=True)
         wait_until('a worker has it', lambda: self.i.get_task(t['id'])['sessionId'])
+        self.runners.append(t['id'])
         return t['id']
 
     def cancelled(self):
@@ -114,12 +117,38 @@ class World:
             list(pool.map(fill, range(16)))
         return t
 
+    def user(self, role='operator', **more):
+        return self.post(USERS, {'username': self.name('person'), 'role': role, **more})['id']
+
+    def signed_in(self, role='operator', gw=0):
+        """As headers: a session of a new user, whose requests come from our own pages."""
+        who = {'username': self.name('person'), 'password': PASSWORD}
+        self.post(USERS, {**who, 'role': role})
+        a = self.i.api('POST', '/api/auth/login', who, key=None, gw=gw)
+        a.ok()
+        return {'Cookie': a.headers['Set-Cookie'].split(';')[0], 'Origin': 'http://127.0.0.1:%d' % self.i.port(gw)}
+
+    def by_cookie(self):
+        return {'id': None, 'key': '', 'headers': self.signed_in()}
+
+    def mara(self):
+        """The one whom the example of signing in names."""
+        body = BY_ID['login'].examples['login']
+        self.i.api('POST', USERS, {'username': body['username'], 'role': 'operator', 'password': body['password']})
+
+    def other_admin(self):
+        """An admin key of another workspace."""
+        return self.post('/api/workspaces', {'name': 'other', 'admin': {'username': self.name('person')}})['key']
+
     def key(self):
         return self.post(KEYS, {'name': 'to be revoked'})['id']
 
     def close(self):
         for _, s in self.streams:
             s.close()
+        for t in self.runners:
+            self.i.act(t, 'cancel')
+            wait_until('it has ended', lambda t=t: not any(x['status'] == 'running' for x in self.i.sessions(t)))
         self.i.close()
 
 
@@ -130,7 +159,8 @@ NEEDS = {
     'getSession': World.session, 'getApproval': World.approval, 'resolveApproval': World.approval,
     'getDesktop': lambda w: 'desktop_1', 'editDesktop': World.desktop, 'deleteDesktop': World.desktop, 'startDesktop': World.stopped,
     'stopDesktop': World.desktop, 'restartDesktop': World.desktop, 'getDesktopMetrics': lambda w: 'desktop_1', 'getAgent': lambda w: 'agent_1',
-    'editAgent': World.agent, 'drainWorker': World.drainable, 'revokeKey': World.key,
+    'editAgent': World.agent, 'drainWorker': World.drainable, 'revokeKey': World.key, 'login': World.mara, 'logout': World.by_cookie,
+    'changePassword': World.by_cookie, 'editUser': World.user, 'deleteUser': World.user,
 }
 
 
@@ -173,6 +203,10 @@ CONFLICTS = {
     'restartDesktop': {'state': lambda w: (w.stopped(), None, {})},
     'createWorker': {'taken': lambda w: (None, _taken_worker(w), {})},
     'createComment': {'full': lambda w: (w.full_of_comments(), {'content': 'one more'}, {})},
+    'createUser': {'taken': lambda w: (None, {'username': 'ADMIN', 'role': 'viewer'}, {})},
+    'editUser': {'last': lambda w: ('user_1', {'role': 'viewer'}, {})},
+    'deleteUser': {'last': lambda w: ('user_1', None, {})},
+    'createWorkspace': {'taken': lambda w: (None, {'name': 'x', 'admin': {'username': 'admin'}}, {})},
     'drainWorker': {'away': lambda w: (w.post(WORKERS, {'name': w.name('away')})['id'], None, {})},
 }
 
@@ -191,8 +225,6 @@ def _taken_worker(w):
 
 # Statuses that are described and not produced here: (operationId, status) -> the reason.
 NOT_PRODUCED = {('createComment', '409'): 'takes ten thousand requests'} if SANITIZED else {}
-if 'createUser' not in BY_ID:
-    NOT_PRODUCED['revokeKey', '403'] = 'there is only one user'
 
 # What an example names that must be there: (operationId, parameter) -> the real value, given the id in the path.
 REFERRED = {
@@ -203,6 +235,8 @@ ALONE = {'session', 'stats'}
 # Bodies of examples that can be sent only once as they are.
 ONCE = {
     'createWorker': lambda w, body: {**body, 'name': w.name(body['name'])},
+    'createUser': lambda w, body: {**body, 'username': w.name(body['username'])},
+    'createWorkspace': lambda w, body: {**body, 'admin': {**body['admin'], 'username': w.name('quinn')}},
 }
 
 
@@ -341,7 +375,7 @@ def test_errors(world, op):
         note(op, world.i.api(op.method, target, body=b'[]')).error(400, 'BAD_JSON')
         for member in op.body.get('required', []):
             a = note(op, world.i.api(op.method, target, {k: v for k, v in body.items() if k != member}))
-            a.error(400, 'MISSING_FIELD', field=member)
+            assert a.error(400, 'MISSING_FIELD')['field'].split('.')[0] == member, a
     elif '400' in op.responses:
         target = op.url(need(world, op)) if op.kind else op.url()
         note(op, call(world, op, target, headers={'X-Mc-Min-Sequence': 'x'})).error(400, 'INVALID_FIELD', field='X-Mc-Min-Sequence')
@@ -369,7 +403,24 @@ def too_big(w, op):
 # What is forbidden for another reason than the role: body, and the key of who asks.
 FORBIDDEN = {
     'createKey': lambda w: (None, {'name': 'too strong', 'role': 'admin'}, w.viewer),
+    'revokeKey': lambda w: (w.post(KEYS, {'name': 'stronger', 'role': 'admin'})['id'], None, w.viewer),
+    'listWorkspaces': lambda w: (None, None, w.other_admin()),
+    'createWorkspace': lambda w: (None, {'name': 'x', 'admin': {'username': 'nobody'}}, w.other_admin()),
 }
+
+
+def test_what_is_not_visible_yet(world):
+    """X-Mc-Min-Sequence far ahead: 503 within its second, and nothing is done; all at once, since each waits."""
+    asked = [op for op in OPERATIONS if any(p['name'] == 'X-Mc-Min-Sequence' for p in op.params)]
+    h = {'X-Mc-Min-Sequence': '9000000000000000000'}
+    targets = {op.id: op.url(need(world, op)) if op.kind == 'task' else op.url() for op in asked}
+    with ThreadPoolExecutor(len(asked)) as pool:
+        answers = list(pool.map(lambda op: call(world, op, targets[op.id], next(iter(op.examples.values()), None), headers=h), asked))
+    for op, a in zip(asked, answers):
+        note(op, a).error(503)
+    for op in asked:
+        if op.method == 'DELETE' and op.kind == 'task':
+            world.i.api('GET', targets[op.id]).ok()
 
 
 @pytest.mark.parametrize('op', [op for op in OPERATIONS if op.id in FORBIDDEN], ids=repr)
@@ -402,6 +453,34 @@ def test_a_query_key_is_for_streams_only(world):
         url = op.url(need(world, op)) if op.kind and there else op.url()
         a = call(world, op, url + '?apiKey=' + world.i.key, key='', headers={'Accept': 'text/event-stream'})
         assert (a.status == 200) == there and (there or a.status == 401), (op, a)
+
+
+@pytest.mark.parametrize('op', [op for op in OPERATIONS if 'login' in BY_ID and op.method != 'GET'], ids=repr)
+def test_cross_origin(world, op):
+    """What another site's page makes a browser ask changes nothing; our own pages' requests go as far as any other."""
+    if not hasattr(world, 'browser'):
+        world.browser = world.signed_in('admin')
+    body = next(iter(op.examples.values()), None)
+    for origin in ({'Origin': 'http://elsewhere.example'}, {'Origin': 'null'}, {'Sec-Fetch-Site': 'cross-site'}):
+        h = {'Cookie': world.browser['Cookie'], **origin}
+        note(op, world.i.api(op.method, op.url(), body, key=None, headers=h)).error(403, 'CROSS_ORIGIN')
+    if op.kind:
+        note(op, world.i.api(op.method, op.url(), body, key=None, headers=world.browser)).error(404)
+
+
+@pytest.mark.parametrize('op', [op for op in OPERATIONS if op.id == 'login'], ids=repr)
+def test_wrong_passwords(world, op):
+    """They all look the same, and too many are held up: at the other gateway, so that nobody else here has to wait."""
+    body = {**op.examples['login'], 'password': 'not the password'}
+    for wrong in (body, {**body, 'username': 'nobody at all'}, {**body, 'username': 'nobody'}):
+        note(op, world.i.api(op.method, op.path, wrong, key=None, gw=1)).error(401, 'UNAUTHORIZED')
+    a = wait_until('it is throttled', lambda: _refused(world, op, body))
+    note(op, a).error(429, 'LOGIN_THROTTLED')
+
+
+def _refused(w, op, body):
+    a = w.i.api(op.method, op.path, body, key=None, gw=1)
+    return a if a.status != 401 else None
 
 
 # ---------------------------------------------------------------- frames
@@ -486,7 +565,9 @@ def test_without_a_broker():
             t.join()
         for op in OPERATIONS:
             a = note(op, answers[op.id])
-            if '503' in op.responses:
+            if op.id == 'logout':
+                assert a.status == 204     # of a key there is nothing to end
+            elif '503' in op.responses:
                 assert a.error(503)['code'] in ('UNAVAILABLE', 'OUTCOME_UNKNOWN') and a.headers['Retry-After'], op
             else:
                 assert a.status == 200, (op, a)
