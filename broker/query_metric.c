@@ -155,7 +155,7 @@ static enum err range(struct reading *rd, Wire__Answer *a)
     if (end > most || rd->r->from_ms > most)
         return refuse(a, end > most ? to : from, late);
     rd->to_ms = end;
-    rd->from_ms = rd->r->from_ms ? rd->r->from_ms : end > HOUR_MS ? end - HOUR_MS : 0;
+    rd->from_ms = rd->r->from_ms ? rd->r->from_ms : end > HOUR_MS ? end - HOUR_MS : 1;
     return rd->from_ms < rd->to_ms ? ERR_OK : refuse(a, from, order);
 }
 

@@ -43,15 +43,16 @@ def _local(x):
 
 
 _DEFS = _local(DOC['components']['schemas'])
+jsonschema.Draft202012Validator.check_schema({'$defs': _DEFS})
 _validators = {}
 
 
 def _validator(schema):
     key = json.dumps(schema, sort_keys=True)
     if key not in _validators:
-        whole = {**_local(schema), '$defs': _DEFS}
-        jsonschema.Draft202012Validator.check_schema(whole)
-        _validators[key] = jsonschema.Draft202012Validator(whole)
+        own = _local(schema)
+        jsonschema.Draft202012Validator.check_schema(own)
+        _validators[key] = jsonschema.Draft202012Validator({**own, '$defs': _DEFS})
     return _validators[key]
 
 
