@@ -28,6 +28,20 @@ enum err answer_desktop(struct work *w, const Rec__Desktop *d)
     return view_desktop(&v, d, &w->answer->desktop);
 }
 
+enum err answer_webhook(struct work *w, const Rec__Webhook *h)
+{
+    struct view v = view_of(w);
+    w->answer->body_case = WIRE__ANSWER__BODY_WEBHOOK;
+    return view_webhook(&v, h, &w->answer->webhook);
+}
+
+enum err answer_delivery(struct work *w, const Rec__Delivery *d)
+{
+    struct view v = view_of(w);
+    w->answer->body_case = WIRE__ANSWER__BODY_DELIVERY;
+    return view_delivery(&v, d, &w->answer->delivery);
+}
+
 static enum err again(struct work *w, const Rec__Outcome *o)
 {
     struct view v = view_of(w);
@@ -53,6 +67,16 @@ static enum err again(struct work *w, const Rec__Outcome *o)
         e = work_get(w, KIND_KEY, o->workspace, o->id, &k, NULL);
         w->answer->body_case = WIRE__ANSWER__BODY_KEY;
         return e ? e : view_key(&v, k, &w->answer->key);
+    }
+    case WIRE__ANSWER__BODY_WEBHOOK: {
+        Rec__Webhook *h;
+        e = work_get(w, KIND_WEBHOOK, o->workspace, o->id, &h, NULL);
+        return e ? e : answer_webhook(w, h);
+    }
+    case WIRE__ANSWER__BODY_DELIVERY: {
+        Rec__Delivery *d;
+        e = webhook_delivery(w, o->workspace, o->id, &d);
+        return e ? e : answer_delivery(w, d);
     }
     case WIRE__ANSWER__BODY_SETTINGS: {
         const Rec__Workspace *ws;

@@ -25,7 +25,13 @@ enum { GROWS = 1 }; // refused while the store has no room
     M(KEY_REVOKE,     key_revoke,     GATEWAY, ROLE_VIEWER,   0)         \
     M(SETTINGS_PUT,   settings_put,   GATEWAY, ROLE_ADMIN,    0)         \
     M(WORKER_ADD,     worker_add,     GATEWAY, ROLE_ADMIN,    GROWS)     \
+    M(WEBHOOK_CREATE, webhook_create, GATEWAY, ROLE_ADMIN,    GROWS)     \
+    M(WEBHOOK_EDIT,   webhook_edit,   GATEWAY, ROLE_ADMIN,    0)         \
+    M(WEBHOOK_DELETE, webhook_delete, GATEWAY, ROLE_ADMIN,    0)         \
+    M(WEBHOOK_TEST,   webhook_test,   GATEWAY, ROLE_ADMIN,    GROWS)     \
     M(WORK_REPORT,    work_report,    WORKER,  ROLE_NONE,     0)         \
+    M(HOOK_REPORT,    hook_report,    WORKER,  ROLE_NONE,     0)         \
+    M(HOOK_NEXT,      hook_next,      BROKER,  ROLE_NONE,     GROWS)     \
     M(INIT,           init,           BROKER,  ROLE_NONE,     0)         \
     M(WORKER_HELLO,   worker_hello,   BROKER,  ROLE_NONE,     0)         \
     M(ASSIGN,         assign,         BROKER,  ROLE_NONE,     GROWS)     \
@@ -154,6 +160,8 @@ static uint64_t answered_id(const Wire__Answer *a)
     case WIRE__ANSWER__BODY_APPROVAL: return a->approval->id;
     case WIRE__ANSWER__BODY_DESKTOP: return a->desktop->id;
     case WIRE__ANSWER__BODY_KEY: return a->key->id;
+    case WIRE__ANSWER__BODY_WEBHOOK: return a->webhook->id;
+    case WIRE__ANSWER__BODY_DELIVERY: return a->delivery->id;
     default: return 0;
     }
 }

@@ -110,5 +110,7 @@ enum err cmd_tick(struct work *w)
         e = sweep(w, DB_DEDUPE, &m->dedupe_at);
     if (!e)
         e = sweep(w, DB_IDEM, &m->idem_at);
+    if (!e)
+        e = webhook_sweep(w);
     return e;
 }

@@ -7,6 +7,7 @@
     F(task_create) F(task_edit) F(task_delete) F(task_run) F(task_cancel) F(task_retry) F(resolve) \
     F(desktop_create) F(desktop_edit) F(desktop_delete) F(desktop_act) F(observe) \
     F(key_create) F(key_revoke) F(settings_put) F(worker_add) F(init) \
+    F(webhook_create) F(webhook_edit) F(webhook_delete) F(webhook_test) F(hook_report) F(hook_next) \
     F(worker_hello) F(assign) F(renew) F(expire) F(release) F(work_report) F(tick)
 
 #define F(name) enum err cmd_##name(struct work *w);
@@ -19,3 +20,9 @@ enum err cmd_answer_again(struct work *w, const Rec__Outcome *o);
 MUST_USE enum err answer_task(struct work *w, const Rec__Task *t);
 MUST_USE enum err answer_approval(struct work *w, const Rec__Approval *a);
 MUST_USE enum err answer_desktop(struct work *w, const Rec__Desktop *d);
+MUST_USE enum err answer_webhook(struct work *w, const Rec__Webhook *h);
+MUST_USE enum err answer_delivery(struct work *w, const Rec__Delivery *d);
+// Any of a workspace's deliveries. ERR_NOT_FOUND
+MUST_USE enum err webhook_delivery(struct work *w, uint64_t workspace, uint64_t id, Rec__Delivery **ret);
+// A step of taking away what deleted webhooks left.
+MUST_USE enum err webhook_sweep(struct work *w);

@@ -206,6 +206,43 @@ enum err view_key(struct view *v, const Rec__Key *k, Wire__Key **ret)
     return ERR_OK;
 }
 
+enum err view_webhook(struct view *v, const Rec__Webhook *h, Wire__Webhook **ret)
+{
+    MAKE(v, Wire__Webhook, WIRE__WEBHOOK__INIT, o);
+    o->id = h->id;
+    o->workspace = h->workspace;
+    o->name = h->name;
+    o->url = h->url;
+    o->events = h->events;
+    o->n_events = h->n_events;
+    o->enabled = h->enabled;
+    o->status = h->open ? WEBHOOK_OPEN : h->failures ? WEBHOOK_FAILING : WEBHOOK_OK;
+    o->failures = h->failures;
+    o->created_ms = h->created_ms;
+    o->last_ms = h->last_ms;
+    o->last_error = h->last_error;
+    o->next_ms = h->event ? h->next_ms : 0;
+    *ret = o;
+    return ERR_OK;
+}
+
+enum err view_delivery(struct view *v, const Rec__Delivery *d, Wire__Delivery **ret)
+{
+    MAKE(v, Wire__Delivery, WIRE__DELIVERY__INIT, o);
+    o->id = d->id;
+    o->webhook = d->webhook;
+    o->event = d->event;
+    o->type = d->type;
+    o->attempt = d->attempt;
+    o->status = d->status;
+    o->http_status = d->http_status;
+    o->error = d->error;
+    o->duration_ms = d->duration_ms;
+    o->created_ms = d->created_ms;
+    *ret = o;
+    return ERR_OK;
+}
+
 enum err view_settings(struct view *v, const Rec__Workspace *w, Wire__Settings **ret)
 {
     MAKE(v, Wire__Settings, WIRE__SETTINGS__INIT, o);

@@ -19,6 +19,8 @@ MUST_USE enum err view_session(struct view *v, const Rec__Session *s, Wire__Sess
 MUST_USE enum err view_approval(struct view *v, const Rec__Approval *a, Wire__Approval **ret);
 MUST_USE enum err view_desktop(struct view *v, const Rec__Desktop *d, Wire__Desktop **ret); // metrics and lastSeenAt are the caller's
 MUST_USE enum err view_key(struct view *v, const Rec__Key *k, Wire__Key **ret);
+MUST_USE enum err view_webhook(struct view *v, const Rec__Webhook *h, Wire__Webhook **ret);
+MUST_USE enum err view_delivery(struct view *v, const Rec__Delivery *d, Wire__Delivery **ret);
 MUST_USE enum err view_settings(struct view *v, const Rec__Workspace *w, Wire__Settings **ret);
 MUST_USE enum err view_workspace(struct view *v, uint64_t workspace, const Rec__Workspace **ret);
 // Whether a task's success has to be approved, as things stand.

@@ -11,6 +11,8 @@ enum {
     CONTENT_MAX = 1024 * 1024,                                                       // octets
     TITLE_DEFAULT_CHARS = 80,
     TIMEOUT_MAX_S = 7 * 24 * 3600, RETRIES_MAX = 100, MAX_TASKS_MAX = 1000, LABELS_MAX = 32,
+    WEBHOOK_EVENTS_MAX = 64, WEBHOOK_SECRET_MAX = 256, WEBHOOKS_MAX = 100, DELIVERIES_KEPT = 200, // of one webhook; webhooks: of one workspace
+    HOOK_SLOTS_MAX = 256, HOOK_ERROR_MAX = 300,
     OUTPUT_PIECE_MAX = 64 * 1024, OUTPUT_HEAD = 256 * 1024, OUTPUT_TAIL = 768 * 1024,
     ITEMS_MAX = 64, POLL_HOLD_MAX_MS = 10000, IDEMPOTENCY_KEY_MAX = 255, LIST_MAX = 500,
     REQUEST_MSG_MAX = 2 * 1024 * 1024, // what the broker's listener accepts
@@ -19,6 +21,7 @@ enum {
 enum task_edit_bit { EDIT_TITLE = 1, EDIT_PRIORITY = 2, EDIT_CONTENT = 4, EDIT_DESKTOP = 8, EDIT_APPROVAL = 16, EDIT_TIMEOUT = 32, EDIT_RETRIES = 64 };
 enum desktop_edit_bit { DEDIT_NAME = 1, DEDIT_ADDRESS = 2, DEDIT_POOL = 4, DEDIT_LABELS = 8, DEDIT_MAX_TASKS = 16, DEDIT_CHAT = 32,
                         DEDIT_START = 64, DEDIT_STOP = 128, DEDIT_HOST_KEY = 256, DEDIT_CHAT_KEY = 512 };
+enum webhook_edit_bit { WEDIT_NAME = 1, WEDIT_URL = 2, WEDIT_EVENTS = 4, WEDIT_ENABLED = 8, WEDIT_SECRET = 16 };
 enum settings_bit { SET_REQUIRE_APPROVAL = 1, SET_CPU = 2, SET_MEMORY = 4, SET_DISK = 8, SET_RETENTION = 16, SET_TIMEOUT = 32 };
 
 // What is wrong: the field as the API names it ("" if none) and a sentence. Both lent, for ever.
@@ -36,6 +39,9 @@ MUST_USE enum err check_desktop_act(const Wire__DesktopAct *m, struct fault *f);
 MUST_USE enum err check_key_create(const Wire__KeyCreate *m, struct fault *f);
 MUST_USE enum err check_settings_put(const Wire__SettingsPut *m, struct fault *f);
 MUST_USE enum err check_worker_add(const Wire__WorkerAdd *m, struct fault *f);
+MUST_USE enum err check_webhook_create(const Wire__WebhookPut *m, struct fault *f);
+MUST_USE enum err check_webhook_edit(const Wire__WebhookPut *m, struct fault *f);
+MUST_USE enum err check_hook_report(const Wire__HookReport *m, struct fault *f);
 MUST_USE enum err check_work_poll(const Wire__WorkPoll *m, struct fault *f);
 MUST_USE enum err check_work_report(const Wire__WorkReport *m, struct fault *f);
 

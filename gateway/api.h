@@ -45,6 +45,13 @@ void api_settings_put(struct request *r);
 
 void api_overview(struct request *r);
 
+void api_webhook_list(struct request *r);
+void api_webhook_create(struct request *r);
+void api_webhook_edit(struct request *r);
+void api_webhook_delete(struct request *r);
+void api_webhook_test(struct request *r);
+void api_webhook_deliveries(struct request *r);
+
 void api_worker_list(struct request *r);
 void api_worker_add(struct request *r);
 
