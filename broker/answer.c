@@ -101,6 +101,20 @@ enum err answer_workspace_made(struct work *w, uint64_t workspace)
     return e ? e : view_key(&v, k, &o->key);
 }
 
+enum err answer_webhook(struct work *w, const Rec__Webhook *h)
+{
+    struct view v = view_of(w);
+    w->answer->body_case = WIRE__ANSWER__BODY_WEBHOOK;
+    return view_webhook(&v, h, &w->answer->webhook);
+}
+
+enum err answer_delivery(struct work *w, const Rec__Delivery *d)
+{
+    struct view v = view_of(w);
+    w->answer->body_case = WIRE__ANSWER__BODY_DELIVERY;
+    return view_delivery(&v, d, &w->answer->delivery);
+}
+
 static enum err again(struct work *w, const Rec__Outcome *o)
 {
     struct view v = view_of(w);
@@ -153,6 +167,16 @@ static enum err again(struct work *w, const Rec__Outcome *o)
     }
     case WIRE__ANSWER__BODY_WORKSPACE_MADE:
         return answer_workspace_made(w, o->id);
+    case WIRE__ANSWER__BODY_WEBHOOK: {
+        Rec__Webhook *h;
+        e = work_get(w, KIND_WEBHOOK, o->workspace, o->id, &h, NULL);
+        return e ? e : answer_webhook(w, h);
+    }
+    case WIRE__ANSWER__BODY_DELIVERY: {
+        Rec__Delivery *d;
+        e = webhook_delivery(w, o->workspace, o->id, &d);
+        return e ? e : answer_delivery(w, d);
+    }
     case WIRE__ANSWER__BODY_SETTINGS: {
         const Rec__Workspace *ws;
         e = view_workspace(&v, o->workspace, &ws);

@@ -42,7 +42,13 @@ enum {
     M(WORKER_ADD,     worker_add,     GATEWAY, ROLE_ADMIN,    GROWS)     \
     M(MAINTENANCE,    maintenance,    GATEWAY, ROLE_ADMIN,    GROWS)     \
     M(WORKER_DRAIN,   worker_drain,   GATEWAY, ROLE_ADMIN,    0)         \
+    M(WEBHOOK_CREATE, webhook_create, GATEWAY, ROLE_ADMIN,    GROWS)     \
+    M(WEBHOOK_EDIT,   webhook_edit,   GATEWAY, ROLE_ADMIN,    0)         \
+    M(WEBHOOK_DELETE, webhook_delete, GATEWAY, ROLE_ADMIN,    0)         \
+    M(WEBHOOK_TEST,   webhook_test,   GATEWAY, ROLE_ADMIN,    GROWS)     \
     M(WORK_REPORT,    work_report,    WORKER,  ROLE_NONE,     0)         \
+    M(HOOK_REPORT,    hook_report,    WORKER,  ROLE_NONE,     0)         \
+    M(HOOK_NEXT,      hook_next,      BROKER,  ROLE_NONE,     GROWS)     \
     M(INIT,           init,           BROKER,  ROLE_NONE,     0)         \
     M(WORKER_HELLO,   worker_hello,   BROKER,  ROLE_NONE,     0)         \
     M(ASSIGN,         assign,         BROKER,  ROLE_NONE,     GROWS)     \
@@ -180,6 +186,8 @@ static uint64_t answered_id(const Wire__Answer *a)
     case WIRE__ANSWER__BODY_USER: return a->user->id;
     case WIRE__ANSWER__BODY_CREDENTIAL: return a->credential->key;
     case WIRE__ANSWER__BODY_WORKSPACE_MADE: return a->workspace_made->workspace->id;
+    case WIRE__ANSWER__BODY_WEBHOOK: return a->webhook->id;
+    case WIRE__ANSWER__BODY_DELIVERY: return a->delivery->id;
     default: return 0;
     }
 }

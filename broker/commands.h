@@ -8,7 +8,7 @@
     F(desktop_create) F(desktop_edit) F(desktop_delete) F(desktop_act) F(observe) F(sample) F(alert) F(agent_edit) \
     F(key_create) F(key_revoke) F(init) F(user_create) F(user_edit) F(user_delete) F(sign_in) F(sign_out) F(keys_used) \
     F(workspace_create) \
-    F(settings_put) F(maintenance) \
+    F(settings_put) F(maintenance) F(webhook_create) F(webhook_edit) F(webhook_delete) F(webhook_test) F(hook_report) F(hook_next) \
     F(worker_add) F(worker_hello) F(assign) F(renew) F(expire) F(release) F(work_report) F(tick) F(worker_drain) F(password_set)
 
 #define F(name) enum err cmd_##name(struct work *w);
@@ -30,3 +30,9 @@ MUST_USE enum err answer_agent_again(struct work *w, uint64_t workspace, uint64_
 MUST_USE enum err answer_user(struct work *w, const Rec__User *u);
 MUST_USE enum err answer_credential(struct work *w, const Rec__Key *k, const Rec__User *u);
 MUST_USE enum err answer_workspace_made(struct work *w, uint64_t workspace);
+MUST_USE enum err answer_webhook(struct work *w, const Rec__Webhook *h);
+MUST_USE enum err answer_delivery(struct work *w, const Rec__Delivery *d);
+// Any of a workspace's deliveries. ERR_NOT_FOUND
+MUST_USE enum err webhook_delivery(struct work *w, uint64_t workspace, uint64_t id, Rec__Delivery **ret);
+// A step of taking away what deleted webhooks left.
+MUST_USE enum err webhook_sweep(struct work *w);

@@ -23,9 +23,9 @@ struct cmd {
     Wire__Answer answer;          // out: in the batch's arena
 };
 
-// Something a live cache may have to look at again after the commit: a desktop, or a worker.
+// Something a live cache may have to look at again after the commit: a desktop, a worker, or a webhook.
 struct touched {
-    uint64_t workspace, desktop, worker;
+    uint64_t workspace, desktop, worker, webhook;
 };
 
 struct batch {

@@ -8,6 +8,7 @@
 #include <string.h>
 #include "clock.h"
 #include "fleet_state.h"
+#include "hook.h"
 #include "kind.h"
 #include "log.h"
 #include "names.h"
@@ -324,6 +325,19 @@ static void tell_dirty(struct fleet *f)
     }
 }
 
+void fleet_given(struct fleet *f, uint64_t worker)
+{
+    struct worker *w = map_get(&f->workers, worker);
+    if (w)
+        w->dirty = true;
+}
+
+void fleet_settle(struct fleet *f)
+{
+    tell_dirty(f);
+    pass(f);
+}
+
 // ---------------------------------------------------------------- workers
 
 static struct worker *worker_new(struct fleet *f, uint64_t id)
@@ -346,6 +360,7 @@ static void worker_down(struct fleet *f, struct worker *w)
     w->live = false;
     f->live--;
     log_warn("worker %s is lost", w->name);
+    hooks_worker_gone(f->conf.hooks, w->id);
     if (w->poll)
         answer(f, w, ERR_NOT_GREETED, NULL);
     list_each(n, next, &f->all_desktops) {
@@ -371,6 +386,8 @@ enum err fleet_greeted(struct fleet *f, uint64_t worker, const char *name, uint6
     w->expired = false;
     strncpy(w->name, name, sizeof w->name - 1);
     w->draining = w->draining && w->incarnation == incarnation;
+    if (w->incarnation != incarnation)
+        hooks_worker_gone(f->conf.hooks, worker);
     w->incarnation = incarnation;
     w->heard = turn_log_ms(f->conf.turns);
     w->seen_ms = clock_wall_ms();
@@ -459,8 +476,9 @@ void fleet_poll(struct fleet *f, uint64_t worker, const Wire__WorkPoll *m, void 
         drain(f, w);
     for (size_t i = 0; i < m->n_observed; i++)
         observe(f, w, m->observed[i]);
+    hooks_polled(f->conf.hooks, worker, m);
     tell(f, w);
-    pass(f);
+    fleet_settle(f);
 }
 
 void fleet_poll_gone(struct fleet *f, void *poll)
@@ -733,8 +751,7 @@ void fleet_tick(struct fleet *f)
             lonely(f, d);
         }
     }
-    tell_dirty(f);
-    pass(f);
+    fleet_settle(f);
 }
 
 // An admin may have told it to drain.
@@ -757,6 +774,9 @@ void fleet_touched(struct fleet *f, const struct touched *t, size_t n)
         struct worker *w = t[i].worker ? map_get(&f->workers, t[i].worker) : NULL;
         if (t[i].worker && !w)
             continue;
+        }
+        if (!t[i].desktop)
+            continue;
         if (!txn && store_begin(f->conf.store, false, &txn))
             return;
         if (w)
@@ -767,8 +787,7 @@ void fleet_touched(struct fleet *f, const struct touched *t, size_t n)
             refresh_limits(f, txn, t[i].workspace);
     }
     store_abort(txn);
-    tell_dirty(f);
-    pass(f);
+    fleet_settle(f);
 }
 
 // ---------------------------------------------------------------- start

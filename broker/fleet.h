@@ -12,12 +12,14 @@
 #include "wire.pb-c.h"
 
 struct fleet;
+struct hooks;
 struct store;
 struct turns;
 
 struct fleet_conf {
     struct store *store;
     struct turns *turns;
+    struct hooks *hooks;                                     // deliveries to webhooks go to the workers with the rest
     // A held poll is answered: takes the poll (the handle given to fleet_poll). a is lent.
     void (*answer)(void *poll, Wire__Answer *a);
     void (*publish)(void *u, const Wire__Live *live);        // to the gateways, topic L
@@ -28,6 +30,8 @@ MUST_USE enum err fleet_new(const struct fleet_conf *conf, struct fleet **ret);
 // Reads every desktop and worker; proposes a full term for every lease.
 MUST_USE enum err fleet_load(struct fleet *f);
 void fleet_touched(struct fleet *f, const struct touched *t, size_t n); // after a commit
+void fleet_given(struct fleet *f, uint64_t worker);                     // there is something new for it: told with the next of these
+void fleet_settle(struct fleet *f);
 void fleet_tick(struct fleet *f);                                       // once a second: leases, renewals, lonely desktops
 
 // A worker greeted us: proof and command (WorkerHello) are through. token: what its live messages will carry.

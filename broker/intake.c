@@ -11,6 +11,7 @@
 #include "clock.h"
 #include "crypto.h"
 #include "fleet.h"
+#include "hook.h"
 #include "list.h"
 #include "log.h"
 #include "map.h"
@@ -309,33 +310,51 @@ static void command_done(struct proposal *pr, enum outcome st, const struct batc
         refused(s, turn_err(st));
 }
 
-// A chat key in clear never becomes part of a command: it is sealed here, where randomness is allowed.
-static enum err seal(struct pending *p, Wire__DesktopPut *m)
+// A secret in clear never becomes part of a command: it is sealed here, where randomness is allowed.
+static enum err seal(struct pending *p, char **secret, ProtobufCBinaryData *sealed)
 {
     static char nothing[1];
-    size_t n = strlen(m->chat_key);
-    m->chat_key_sealed = (ProtobufCBinaryData){ 0, NULL }; // only ours is believed
+    size_t n = strlen(*secret);
+    *sealed = (ProtobufCBinaryData){ 0, NULL }; // only ours is believed
     if (!n)
         return ERR_OK;
     uint8_t *out = arena_alloc(&p->arena, n + SEAL_OVERHEAD);
     if (!out)
         return ERR_NO_MEMORY;
-    crypto_seal(p->in->conf.seal_key, m->chat_key, n, out);
-    crypto_wipe(m->chat_key, n);
-    m->chat_key = nothing;
-    m->chat_key_sealed = (ProtobufCBinaryData){ n + SEAL_OVERHEAD, out };
+    crypto_seal(p->in->conf.seal_key, *secret, n, out);
+    crypto_wipe(*secret, n);
+    *secret = nothing;
+    *sealed = (ProtobufCBinaryData){ n + SEAL_OVERHEAD, out };
     return ERR_OK;
+}
+
+// What a command needs beside what its sender says: from chance, from the live side.
+static enum err add_ours(struct pending *p, Wire__Item *i)
+{
+    Wire__DesktopPut *d;
+    Wire__WebhookPut *h;
+    switch (i->body_case) {
+    case WIRE__ITEM__BODY_DESKTOP_CREATE:
+    case WIRE__ITEM__BODY_DESKTOP_EDIT:
+        d = i->body_case == WIRE__ITEM__BODY_DESKTOP_CREATE ? i->desktop_create : i->desktop_edit;
+        return seal(p, &d->chat_key, &d->chat_key_sealed);
+    case WIRE__ITEM__BODY_WEBHOOK_CREATE:
+    case WIRE__ITEM__BODY_WEBHOOK_EDIT:
+        h = i->body_case == WIRE__ITEM__BODY_WEBHOOK_CREATE ? i->webhook_create : i->webhook_edit;
+        h->passed = hooks_passed(p->in->conf.hooks, h->id);
+        return seal(p, &h->secret, &h->secret_sealed);
+    case WIRE__ITEM__BODY_HOOK_REPORT:
+        return hooks_report(p->in->conf.hooks, p->peer, i->hook_report);
+    default:
+        return ERR_OK;
+    }
 }
 
 static void command(struct slot *s)
 {
     struct pending *p = s->of;
     Wire__Item *i = s->p.cmd.item;
-    enum err e = ERR_OK;
-    if (i->body_case == WIRE__ITEM__BODY_DESKTOP_CREATE)
-        e = seal(p, i->desktop_create);
-    else if (i->body_case == WIRE__ITEM__BODY_DESKTOP_EDIT)
-        e = seal(p, i->desktop_edit);
+    enum err e = add_ours(p, i);
     if (e) {
         refused(s, e);
         return;

@@ -10,6 +10,7 @@
 struct intake;
 struct bus_request;
 struct fleet;
+struct hooks;
 struct store;
 struct turns;
 struct Wire__Answer;
@@ -19,6 +20,7 @@ struct intake_conf {
     struct store *store;
     struct turns *turns;
     struct fleet *fleet;
+    struct hooks *hooks;
     const char *bus_url, *live_url;   // told in the greeting
     const uint8_t *seal_key;          // SEAL_KEY_SIZE octets: chat keys are sealed before they become part of a command
     program_figures_cb *figures;

@@ -125,6 +125,7 @@ static const struct kind_def {
     [KIND_KEY]       = { DB_ACCOUNT,  'k', &rec__key__descriptor,       key_entries },
     [KIND_SIGNIN]    = { DB_ACCOUNT,  's', &rec__key__descriptor,       signin_entries },
     [KIND_PEER]      = { DB_PEER,     0,   &rec__peer__descriptor,      peer_entries },
+    [KIND_WEBHOOK]   = { DB_WEBHOOK,  0,   &rec__webhook__descriptor,   NULL },
 };
 
 enum store_db kind_db(enum kind kind)

@@ -14,6 +14,8 @@
 #include "consensus_local.h"
 #include "crypto.h"
 #include "fleet.h"
+#include "hook.h"
+#include "hook_rule.h"
 #include "intake.h"
 #include "log.h"
 #include "notify.h"
@@ -32,6 +34,7 @@ struct broker {
     struct cons *cons;
     struct turns *turns;
     struct fleet *fleet;
+    struct hooks *hooks;
     struct intake *intake;
     struct outbox *outbox;
     struct bus *bus;
@@ -48,7 +51,7 @@ struct broker {
     int tick_under_way;
 };
 
-static const char *opt_data, *opt_url, *opt_local, *opt_map, *opt_min_free, *opt_level, *opt_sync;
+static const char *opt_data, *opt_url, *opt_local, *opt_map, *opt_min_free, *opt_level, *opt_sync, *opt_retry;
 static const struct conf_opt options[] = {
     { "data", "DIR", "state directory; one broker works on it at a time", "./data", &opt_data },
     { "broker", "URL", "address to listen on for gateways and workers, ipc:// or tcp://127.0.0.1:PORT;\nthe bus addresses are derived from it (default ipc://DIR/run/broker.ipc)", NULL, &opt_url },
@@ -56,6 +59,7 @@ static const struct conf_opt options[] = {
     { "map-size", "MIB", "address space for the database, and so its largest size", "65536", &opt_map },
     { "min-free", "MIB", "free disk space below which new work is refused", "64", &opt_min_free },
     { "sync", "yes|no", "no: do not wait for the disk; a power cut may then lose everything (for tests only)", "yes", &opt_sync },
+    { "webhook-retry-base-ms", "N", "pause before the second try of a delivery to a webhook; it doubles up to 300 times as much", "1000", &opt_retry },
     { "log-level", "LEVEL", "error, warn, info or debug", "info", &opt_level },
 };
 
@@ -70,6 +74,7 @@ static void committed_cb(void *u, const struct batch *b)
     br->newest = b->newest;
     intake_committed(br->intake, b->epoch, b->newest);
     outbox_committed(br->outbox, b);
+    hooks_committed(br->hooks, b);
     fleet_touched(br->fleet, b->touched, b->n_touched);
 }
 
@@ -107,6 +112,16 @@ static void publish_cb(void *u, const Wire__Live *live)
     outbox_live(((struct broker *)u)->outbox, live);
 }
 
+static void given_cb(void *u, uint64_t worker)
+{
+    fleet_given(((struct broker *)u)->fleet, worker);
+}
+
+static void settled_cb(void *u)
+{
+    fleet_settle(((struct broker *)u)->fleet);
+}
+
 static enum err open_key_cb(void *u, const uint8_t *sealed, size_t n, struct arena *a, char **ret)
 {
     struct broker *br = u;
@@ -115,8 +130,8 @@ static enum err open_key_cb(void *u, const uint8_t *sealed, size_t n, struct are
         return n < SEAL_OVERHEAD ? ERR_CORRUPT : ERR_NO_MEMORY;
     enum err e = crypto_open(br->seal_key, sealed, n, p);
     if (e) {
-        log_error("a chat key cannot be opened with this seal.key: set it anew");
-        *p = 0; // the desktop then asks its endpoint without a key, and says what that answers
+        log_error("a chat key or a webhook's secret cannot be opened with this seal.key: set it anew");
+        *p = 0; // the desktop then asks its endpoint without a key, and says what that answers; a webhook's signature is wrong
         *ret = p;
         return ERR_OK;
     }
@@ -207,8 +222,10 @@ static void ticked_cb(uv_timer_t *t)
     }
     outbox_tick(br->outbox, br->epoch, br->newest);
     intake_tick(br->intake);
-    if (br->ticks % 2 == 0)
+    if (br->ticks % 2 == 0) {
+        hooks_tick(br->hooks);
         fleet_tick(br->fleet);
+    }
     if (br->ticks % READERS_EVERY == 0)
         store_reader_check(br->store);
     if (br->ticks % SWEEP_EVERY == 0)
@@ -259,25 +276,32 @@ static enum err derive(const char *url, const char *name, unsigned n, char *out,
     return len > 0 && (size_t)len < size ? ERR_OK : ERR_TOO_BIG;
 }
 
-static enum err listen_all(struct broker *br, const char *url, const char *bus_url, const char *live_url)
+static enum err listen_all(struct broker *br, const char *url, const char *bus_url, const char *live_url, uint64_t retry_ms)
 {
     struct bus_server_cbs cbs = { intake_request, intake_pipe_gone, NULL };
     struct bus_server *server;
     struct bus_pub *pub;
     struct bus_sub *sub;
-    struct fleet_conf fc = { br->store, br->turns, intake_answer_poll, publish_cb, open_key_cb, br };
+    struct hooks_conf hc = { .loop = &br->loop, .store = br->store, .turns = br->turns, .seal_key = br->seal_key, .retry_base_ms = retry_ms,
+                             .given = given_cb, .settled = settled_cb, .open_key = open_key_cb, .u = br };
     enum err e = bus_pub_listen(br->bus, bus_url, &pub);
     if (!e)
         e = outbox_new(pub, &br->outbox);
     if (!e)
+        e = hooks_new(&hc, &br->hooks);
+    struct fleet_conf fc = { br->store, br->turns, br->hooks, intake_answer_poll, publish_cb, open_key_cb, br };
+    if (!e)
         e = fleet_new(&fc, &br->fleet);
     struct intake_conf ic = { &br->loop, br->store, br->turns, br->fleet, bus_url, live_url, br->seal_key, figures_cb, br };
+    struct intake_conf ic = { &br->loop, br->store, br->turns, br->fleet, br->hooks, bus_url, live_url, br->seal_key };
     if (!e)
         e = intake_new(&ic, &br->intake);
     if (!e) {
         intake_committed(br->intake, br->epoch, br->newest);
-        e = fleet_load(br->fleet);
+        e = hooks_load(br->hooks, br->newest);
     }
+    if (!e)
+        e = fleet_load(br->fleet);
     if (!e)
         e = bus_sub_listen(br->bus, live_url, "L", 1024 * 1024, live_cb, br, &sub);
     cbs.u = br->intake;
@@ -344,7 +368,7 @@ int main(int argc, char **argv)
     if (strcmp(opt_sync, "yes") != 0 && strcmp(opt_sync, "no") != 0)
         conf_usage(program, "--sync is yes or no");
     uint64_t workers = number("bootstrap-local", opt_local, 0, 1000), map = number("map-size", opt_map, 2, 16 << 20),
-             min_free = number("min-free", opt_min_free, 0, 1 << 20);
+             min_free = number("min-free", opt_min_free, 0, 1 << 20), retry = number("webhook-retry-base-ms", opt_retry, 1, 3600 * 1000);
     if (opt_url)
         ok = snprintf(url, sizeof url, "%s", opt_url) < (int)sizeof url;
     else
@@ -363,7 +387,7 @@ int main(int argc, char **argv)
         log_error("the program cannot be started");
         return 1;
     }
-    if (open_all(&br, map, min_free, workers, strcmp(opt_sync, "yes") == 0) || listen_all(&br, url, bus_url, live_url))
+    if (open_all(&br, map, min_free, workers, strcmp(opt_sync, "yes") == 0) || listen_all(&br, url, bus_url, live_url, retry))
         _exit(1); // nng's threads may be running: no ordinary exit
     start_handles(&br);
     log_info("serving on %s, newest event %llu", url, (unsigned long long)br.newest);

@@ -1,5 +1,6 @@
 #include "orders.h"
 #include <string.h>
+#include "hook.h"
 #include "kind.h"
 #include "names.h"
 #include "own.h"
@@ -171,6 +172,8 @@ enum err orders_make(struct fleet *f, const struct worker *w, struct orders *os)
         e = other_orders(t, w, os);
     if (!e && w->probes_dirty)
         e = probe_orders(f, t, w, os);
+    if (!e)
+        e = hooks_orders(f->conf.hooks, t, &f->arena, w->id, &os->o.hooks, &os->o.n_hooks);
     store_abort(t);
     return e;
 }

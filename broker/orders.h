@@ -10,5 +10,5 @@ struct orders {
 MUST_USE enum err orders_make(struct fleet *f, const struct worker *w, struct orders *ret);
 static inline bool orders_any(const struct orders *os)
 {
-    return os->o.n_assignments || os->o.n_cancels || os->o.n_forget || os->o.probes_given || os->o.drain;
+    return os->o.n_assignments || os->o.n_cancels || os->o.n_forget || os->o.n_hooks || os->o.probes_given || os->o.drain;
 }

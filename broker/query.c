@@ -73,6 +73,8 @@ static enum err run(struct query *q, const Wire__Item *i, Wire__Answer *a)
     case WIRE__ITEM__BODY_ACTIVITY_STATS: return query_activity_stats(q, i->activity_stats, a);
     case WIRE__ITEM__BODY_LOG_READ: return query_log_read(q, i->log_read, a);
     case WIRE__ITEM__BODY_STATS: return query_stats(q, a);
+    case WIRE__ITEM__BODY_WEBHOOK_LIST: return query_webhook_list(q, a);
+    case WIRE__ITEM__BODY_DELIVERY_LIST: return query_delivery_list(q, i->delivery_list, a);
     case WIRE__ITEM__BODY_WORKER_LIST: return query_worker_list(q, a);
     case WIRE__ITEM__BODY_METRICS_READ: return query_metrics_read(q, i->metrics_read, a);
     default: return ERR_BAD_REQUEST;

@@ -43,6 +43,8 @@ MUST_USE enum err query_desktop_list(struct query *q, Wire__Answer *a);
 MUST_USE enum err query_desktop_get(struct query *q, uint64_t id, Wire__Answer *a);
 MUST_USE enum err query_overview(struct query *q, Wire__Answer *a);
 MUST_USE enum err query_stats(struct query *q, Wire__Answer *a);
+MUST_USE enum err query_webhook_list(struct query *q, Wire__Answer *a);
+MUST_USE enum err query_delivery_list(struct query *q, const Wire__DeliveryList *l, Wire__Answer *a);
 MUST_USE enum err query_worker_list(struct query *q, Wire__Answer *a);
 MUST_USE enum err query_metrics_read(struct query *q, const Wire__MetricsRead *r, Wire__Answer *a);
 MUST_USE enum err query_credential(struct query *q, const Wire__CredentialLookup *l, Wire__Answer *a);

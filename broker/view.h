@@ -25,6 +25,8 @@ MUST_USE enum err view_worker(struct view *v, const Rec__Peer *p, Wire__Worker *
 MUST_USE enum err view_credential(struct view *v, const Rec__Key *k, const Rec__User *u, Wire__Credential **ret);
 MUST_USE enum err view_workspace_of(struct view *v, const Rec__Workspace *w, Wire__Workspace **ret);
 MUST_USE enum err view_user(struct view *v, const Rec__User *u, Wire__User **ret);
+MUST_USE enum err view_webhook(struct view *v, const Rec__Webhook *h, Wire__Webhook **ret);
+MUST_USE enum err view_delivery(struct view *v, const Rec__Delivery *d, Wire__Delivery **ret);
 MUST_USE enum err view_settings(struct view *v, const Rec__Workspace *w, Wire__Settings **ret);
 MUST_USE enum err view_workspace(struct view *v, uint64_t workspace, const Rec__Workspace **ret);
 // Whether a task's success has to be approved, as things stand.

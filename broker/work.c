@@ -53,7 +53,8 @@ static void touch(struct work *w, struct touched t)
 {
     struct batch *b = w->turn->batch;
     for (size_t i = 0; i < b->n_touched; i++)
-        if (b->touched[i].desktop == t.desktop && b->touched[i].worker == t.worker && b->touched[i].workspace == t.workspace)
+        if (b->touched[i].desktop == t.desktop && b->touched[i].worker == t.worker && b->touched[i].workspace == t.workspace &&
+            b->touched[i].webhook == t.webhook)
             return;
     if (b->n_touched == b->touched_cap) {
         size_t cap = b->touched_cap ? b->touched_cap * 2 : 32;
@@ -77,6 +78,11 @@ void work_touch_worker(struct work *w, uint64_t worker)
 {
     if (worker)
         touch(w, (struct touched){ .worker = worker });
+}
+
+void work_touch_webhook(struct work *w, uint64_t workspace, uint64_t webhook)
+{
+    touch(w, (struct touched){ .workspace = workspace, .webhook = webhook });
 }
 
 static uint64_t entity_of(const Wire__Row *r)

@@ -51,6 +51,7 @@ uint64_t work_id(struct work *w, enum entity kind);                             
 MUST_USE enum err work_row(struct work *w, Wire__Row *row, unsigned kind);
 void work_touch_desktop(struct work *w, uint64_t workspace, uint64_t desktop);
 void work_touch_worker(struct work *w, uint64_t worker);
+void work_touch_webhook(struct work *w, uint64_t workspace, uint64_t webhook);
 bool work_fatal(enum err e);                                                                    // aborts the turn
 char *work_number(struct work *w, uint64_t n);                     // in decimal, in the arena
 char *work_copy(struct work *w, const char *s, size_t max_octets); // into the arena, cut at a character; "" without memory

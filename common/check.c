@@ -2,6 +2,7 @@
 #include <stdint.h>
 #include <string.h>
 #include "crypto.h"
+#include "event.h"
 #include "names.h"
 #include "utf8.h"
 
@@ -372,6 +373,51 @@ enum err check_keys_used(const Wire__KeysUsed *m, struct fault *f)
 
 // ---- workers
 
+static bool webhook_event_ok(const char *type)
+{
+    return strcmp(type, "*") == 0 || event_type_known(VIEW_ACTIVITY, type) || event_type_known(VIEW_FEED, type);
+}
+
+static enum err webhook(const Wire__WebhookPut *m, unsigned set, struct fault *f)
+{
+    if ((set & WEDIT_NAME) && !check_text(m->name, NAME_MAX_CHARS, false))
+        return invalid(f, "name", "At most 200 characters, on one line");
+    if ((set & WEDIT_URL) && !check_url(m->url))
+        return invalid(f, "url", "An http or https address without user name and fragment");
+    if (set & WEDIT_EVENTS) {
+        if (m->n_events == 0 || m->n_events > WEBHOOK_EVENTS_MAX)
+            return invalid(f, "events", "1 to 64 types of events, or \"*\" for all");
+        for (size_t i = 0; i < m->n_events; i++)
+            if (!webhook_event_ok(m->events[i]))
+                return invalid(f, "events", "Types of the activity stream or of the feed, or \"*\" for all");
+    }
+    for (const char *p = m->secret; *p; p++)
+        if (*p <= ' ' || *p >= 0x7f || p - m->secret >= WEBHOOK_SECRET_MAX)
+            return invalid(f, "secret", "1 to 256 visible ASCII characters");
+    return ERR_OK;
+}
+
+enum err check_webhook_create(const Wire__WebhookPut *m, struct fault *f)
+{
+    if (!*m->url)
+        return missing(f, "url", "url is needed: where the events are sent");
+    return webhook(m, WEDIT_NAME | WEDIT_URL | WEDIT_EVENTS, f);
+}
+
+enum err check_webhook_edit(const Wire__WebhookPut *m, struct fault *f)
+{
+    if ((m->set & WEDIT_NAME) && !*m->name)
+        return invalid(f, "name", "1 to 200 characters, on one line");
+    return webhook(m, m->set, f);
+}
+
+enum err check_hook_report(const Wire__HookReport *m, struct fault *f)
+{
+    if (m->http_status > 999 || m->duration_ms > 86400000 || !check_text(m->error, HOOK_ERROR_MAX, false))
+        return invalid(f, "", "Not the end of a delivery");
+    return ERR_OK;
+}
+
 enum err check_work_poll(const Wire__WorkPoll *m, struct fault *f)
 {
     if (m->slots > 4096 || m->free > m->slots)
@@ -380,6 +426,8 @@ enum err check_work_poll(const Wire__WorkPoll *m, struct fault *f)
         return invalid(f, "running", "Too many sessions or observations");
     if (m->n_figures > 256)
         return invalid(f, "figures", "Too many figures");
+    if (m->hook_slots > HOOK_SLOTS_MAX || m->n_hooks > 4 * HOOK_SLOTS_MAX)
+        return invalid(f, "hooks", "Too many deliveries");
     for (size_t i = 0; i < m->n_observed; i++)
         if (strlen(m->observed[i]->error) > 4096 || strlen(m->observed[i]->ip_address) > 64)
             return invalid(f, "observed", "Text too long");

@@ -11,6 +11,10 @@ enum {
     CONTENT_MAX = 1024 * 1024,                                                       // octets
     TITLE_DEFAULT_CHARS = 80, COMMENTS_MAX = 10000,                                  // comments of one task
     TIMEOUT_MAX_S = 7 * 24 * 3600, MAINTENANCE_MAX_MINUTES = 365 * 24 * 60, RETRIES_MAX = 100, MAX_TASKS_MAX = 1000, LABELS_MAX = 32,
+    TITLE_DEFAULT_CHARS = 80,
+    TIMEOUT_MAX_S = 7 * 24 * 3600, RETRIES_MAX = 100, MAX_TASKS_MAX = 1000, LABELS_MAX = 32,
+    WEBHOOK_EVENTS_MAX = 64, WEBHOOK_SECRET_MAX = 256, WEBHOOKS_MAX = 100, DELIVERIES_KEPT = 200, // of one webhook; webhooks: of one workspace
+    HOOK_SLOTS_MAX = 256, HOOK_ERROR_MAX = 300,
     OUTPUT_PIECE_MAX = 64 * 1024, OUTPUT_HEAD = 256 * 1024, OUTPUT_TAIL = 768 * 1024,
     ITEMS_MAX = 64, POLL_HOLD_MAX_MS = 10000, IDEMPOTENCY_KEY_MAX = 255, LIST_MAX = 500,
     USER_NAME_MAX = 64, PASSWORD_MIN = 12, PASSWORD_MAX = 256,                       // characters
@@ -25,6 +29,7 @@ enum desktop_edit_bit { DEDIT_NAME = 1, DEDIT_ADDRESS = 2, DEDIT_POOL = 4, DEDIT
                         DEDIT_START = 64, DEDIT_STOP = 128, DEDIT_HOST_KEY = 256, DEDIT_CHAT_KEY = 512 };
 enum agent_edit_bit { AEDIT_NAME = 1, AEDIT_ROLE = 2 };
 enum user_edit_bit { UEDIT_ROLE = 1, UEDIT_PASSWORD = 2, UEDIT_DISABLED = 4 };
+enum webhook_edit_bit { WEDIT_NAME = 1, WEDIT_URL = 2, WEDIT_EVENTS = 4, WEDIT_ENABLED = 8, WEDIT_SECRET = 16 };
 enum settings_bit { SET_REQUIRE_APPROVAL = 1, SET_CPU = 2, SET_MEMORY = 4, SET_DISK = 8, SET_RETENTION = 16, SET_TIMEOUT = 32 };
 
 // What is wrong: the field as the API names it ("" if none) and a sentence. Both lent, for ever.
@@ -51,6 +56,9 @@ MUST_USE enum err check_workspace_create(const Wire__WorkspaceCreate *m, struct 
 MUST_USE enum err check_sign_in(const Wire__SignIn *m, struct fault *f);
 MUST_USE enum err check_password_set(const Wire__PasswordSet *m, struct fault *f);
 MUST_USE enum err check_keys_used(const Wire__KeysUsed *m, struct fault *f);
+MUST_USE enum err check_webhook_create(const Wire__WebhookPut *m, struct fault *f);
+MUST_USE enum err check_webhook_edit(const Wire__WebhookPut *m, struct fault *f);
+MUST_USE enum err check_hook_report(const Wire__HookReport *m, struct fault *f);
 MUST_USE enum err check_work_poll(const Wire__WorkPoll *m, struct fault *f);
 MUST_USE enum err check_work_report(const Wire__WorkReport *m, struct fault *f);
 

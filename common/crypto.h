@@ -6,7 +6,7 @@
 #include "err.h"
 
 enum { HASH_SIZE = 32, SEAL_KEY_SIZE = 32, SEAL_OVERHEAD = 40, PEER_PUBLIC_SIZE = 32, PEER_SECRET_SIZE = 64,
-       PEER_SIGNATURE_SIZE = 64, PEER_NAME_MAX = 64, API_KEY_MAX = 64 };
+       PEER_SIGNATURE_SIZE = 64, HMAC_SIZE = 32, PEER_NAME_MAX = 64, API_KEY_MAX = 64 };
 
 MUST_USE enum err crypto_init(void);
 void crypto_random(void *out, size_t n);
@@ -16,9 +16,16 @@ void crypto_wipe(void *p, size_t n);
 void crypto_hash(uint8_t out[HASH_SIZE], const void *p, size_t n);
 void crypto_hash2(uint8_t out[HASH_SIZE], const void *a, size_t na, const void *b, size_t nb);
 
+// HMAC-SHA256 over a, then b; the key may have any length.
+void crypto_hmac(uint8_t out[HMAC_SIZE], const void *key, size_t key_n, const void *a, size_t na, const void *b, size_t nb);
+// In constant time.
+bool crypto_same(const void *a, const void *b, size_t n);
+
 // "mc_k_" and 43 base64url characters of 256 random bits, NUL-terminated.
 void crypto_api_key(char out[API_KEY_MAX]);
-// Looks like one: its form only.
+// A webhook's secret: "mc_w_" and 43 such characters.
+void crypto_webhook_secret(char out[API_KEY_MAX]);
+// Looks like an API key: its form only.
 bool crypto_api_key_form(const char *text, size_t n);
 // The same of a signed-in session: "mc_s_".
 void crypto_session_token(char out[API_KEY_MAX]);

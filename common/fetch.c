@@ -14,6 +14,7 @@
 #include "check.h"
 #include "crypto.h"
 #include "list.h"
+#include "netrule.h"
 
 enum { BUFFER_SIZE = 16 * 1024, CONNECTIONS_KEPT = 16, HEADER_MAX = 8192 };
 
@@ -25,6 +26,7 @@ struct fetch {
     void (*done)(void *u, const struct fetch_result *r);
     void (*header)(void *u, const char *line, size_t n);
     void *u;
+    const struct net_allow *allow;
     char *body;
     bool enough, refused;
     char text[CURL_ERROR_SIZE];
@@ -42,32 +44,30 @@ static struct list all = { &all, &all };
 
 // ---------------------------------------------------------------- where we connect to
 
-static bool v4_allowed(uint32_t a) // host order
+static bool address_allowed(const struct net_allow *allow, const struct sockaddr *sa)
 {
-    return (a >> 24) != 0 && (a >> 16) != 0xa9fe && (a >> 28) != 0xe && a != 0xffffffff;
-}
-
-static bool address_allowed(const struct sockaddr *sa)
-{
+    struct net_addr a = { 0 };
     if (sa->sa_family == AF_INET) {
         struct sockaddr_in in;
         memcpy(&in, sa, sizeof in);
-        return v4_allowed(ntohl(in.sin_addr.s_addr));
-    }
-    if (sa->sa_family == AF_INET6) {
+        memcpy(a.ip, &in.sin_addr, sizeof in.sin_addr);
+        a.port = ntohs(in.sin_port);
+    } else if (sa->sa_family == AF_INET6) {
         struct sockaddr_in6 in6;
         memcpy(&in6, sa, sizeof in6);
-        const struct in6_addr *a = &in6.sin6_addr;
-        return !IN6_IS_ADDR_UNSPECIFIED(a) && !IN6_IS_ADDR_LINKLOCAL(a) && !IN6_IS_ADDR_MULTICAST(a) && !IN6_IS_ADDR_V4MAPPED(a) &&
-               !IN6_IS_ADDR_V4COMPAT(a);
+        a.v6 = true;
+        memcpy(a.ip, &in6.sin6_addr, sizeof in6.sin6_addr);
+        a.port = ntohs(in6.sin6_port);
+    } else {
+        return false;
     }
-    return false;
+    return allow ? net_allowed(allow, &a) : net_kind(&a) != NET_NEVER;
 }
 
 static curl_socket_t open_cb(void *u, curlsocktype purpose, struct curl_sockaddr *a)
 {
     struct fetch *f = u;
-    if (purpose != CURLSOCKTYPE_IPCXN || !address_allowed(&a->addr)) {
+    if (purpose != CURLSOCKTYPE_IPCXN || !address_allowed(f->allow, &a->addr)) {
         f->refused = true;
         return CURL_SOCKET_BAD;
     }
@@ -266,6 +266,8 @@ static bool headers(struct fetch *f, const struct fetch_req *r)
         return false;
     for (const char *const *h = r->headers; h && *h; h++)
         if (strpbrk(*h, "\r\n") || !header(f, *h))
+    for (const char *const *line = r->headers; line && *line; line++)
+        if (strpbrk(*line, "\r\n") || !header(f, *line))
             return false;
     if (!r->bearer || !*r->bearer)
         return true;
@@ -289,6 +291,7 @@ static bool options(struct fetch *f, const struct fetch_req *r)
     SET(CURLOPT_PROXY, "");
     SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
     SET(CURLOPT_NOSIGNAL, 1L);
+    SET(CURLOPT_QUICK_EXIT, 1L); // else breaking off waits for a thread that resolves a name, and the loop with it
     SET(CURLOPT_BUFFERSIZE, (long)BUFFER_SIZE);
     SET(CURLOPT_OPENSOCKETFUNCTION, open_cb);
     SET(CURLOPT_OPENSOCKETDATA, f);
@@ -297,7 +300,7 @@ static bool options(struct fetch *f, const struct fetch_req *r)
     SET(CURLOPT_WRITEFUNCTION, data_cb);
     SET(CURLOPT_WRITEDATA, f);
     SET(CURLOPT_CONNECTTIMEOUT_MS, (long)r->connect_ms);
-    SET(CURLOPT_LOW_SPEED_LIMIT, 1L);
+    SET(CURLOPT_LOW_SPEED_LIMIT, r->stall_s ? 1L : 0L);
     SET(CURLOPT_LOW_SPEED_TIME, (long)r->stall_s);
     SET(CURLOPT_TIMEOUT_MS, (long)r->total_ms);
     SET(CURLOPT_HEADERFUNCTION, header_cb);
@@ -305,6 +308,9 @@ static bool options(struct fetch *f, const struct fetch_req *r)
     if (r->ca_file)
         SET(CURLOPT_CAINFO, r->ca_file);
     if (r->body || r->method)
+    if (r->allow)
+        SET(CURLOPT_FORBID_REUSE, 1L); // nobody else goes where this was let go to
+    if (r->body) {
         SET(CURLOPT_FRESH_CONNECT, 1L); // on a kept connection that turns out dead curl would send it a second time
     if (r->body) {
         SET(CURLOPT_POSTFIELDS, f->body);
@@ -328,6 +334,7 @@ enum err fetch_start(const struct fetch_req *r, struct fetch **ret)
     f->done = r->done;
     f->header = r->header;
     f->u = r->u;
+    f->allow = r->allow;
     f->easy = curl_easy_init();
     f->body = r->body ? malloc(r->body_n + 1) : NULL;
     if (!f->easy || (r->body && !f->body))

@@ -1,5 +1,6 @@
-// HTTP as a client: libcurl's home, on the loop. http and https only, no redirects, no proxy, nothing from the environment;
-// never to link-local, multicast or unspecified addresses, whatever a name resolves to.
+// HTTP as a client: libcurl's home, on the loop. http and https only, no redirects, no proxy, nothing from the environment.
+// Each address a name resolves to is judged where its socket is opened, and that very address is connected to (netrule.h):
+// nothing goes to link-local, multicast or unspecified ones; `allow` says whether private networks and this machine may be reached.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -8,6 +9,7 @@
 #include "err.h"
 
 struct fetch;
+struct net_allow;
 enum { FETCH_TEXT_MAX = 300 };
 
 struct fetch_result {
@@ -28,6 +30,10 @@ struct fetch_req {
     unsigned connect_ms, stall_s;
     uint64_t total_ms;             // 0: no limit; so is stall_s 0
     void (*header)(void *u, const char *line, size_t n); // each line of the answer's head without its end, status line first; or NULL
+    const char *const *headers;    // more header lines, "Name: value", ended by NULL; NULL for none
+    const struct net_allow *allow; // NULL: private networks and this machine too; else public addresses and what it names. Lent until done
+    unsigned connect_ms, stall_s;  // stall_s 0: it may be silent until total_ms
+    uint64_t total_ms;             // 0: no limit
     bool (*data)(void *u, unsigned status, const uint8_t *p, size_t n); // false: enough, ends in done with ERR_CLOSED
     void (*done)(void *u, const struct fetch_result *r); // once, never before fetch_start has returned, never after fetch_cancel
     void *u;

@@ -29,6 +29,8 @@
 #define STREAM_NAMES(N)          N(STREAM_STDOUT, "stdout") N(STREAM_STDERR, "stderr")
 #define WAITING_NAMES(N)         N(WAITING_WORKER, "worker") N(WAITING_DESKTOP, "desktop") N(WAITING_SLOT, "slot")
 #define DESKTOP_ACT_NAMES(N)     N(ACT_START, "start") N(ACT_STOP, "stop") N(ACT_RESTART, "restart")
+#define WEBHOOK_STATUS_NAMES(N)  N(WEBHOOK_OK, "ok") N(WEBHOOK_FAILING, "failing") N(WEBHOOK_OPEN, "open")
+#define DELIVERY_STATUS_NAMES(N) N(DELIVERY_PENDING, "pending") N(DELIVERY_DELIVERED, "delivered") N(DELIVERY_FAILED, "failed")
 #define CHAT_MODE_NAMES(N)       N(CHAT_AGENT, "agent") N(CHAT_MODEL, "model")
 // The kinds of object; the name is the prefix of its ids and the entity type of its rows.
 #define ENTITY_NAMES(N)          N(ENTITY_TASK, "task") N(ENTITY_DESKTOP, "desktop") N(ENTITY_AGENT, "agent") \
@@ -46,6 +48,7 @@
     S(desktop_status, DESKTOP_STATUS_NAMES, DESKTOP_STATUS)    S(driver, DRIVER_NAMES, DRIVER) \
     S(agent_status, AGENT_STATUS_NAMES, AGENT_STATUS)          S(role, ROLE_NAMES, ROLE) \
     S(severity, SEVERITY_NAMES, SEVERITY)                      S(stream, STREAM_NAMES, STREAM) \
+    S(webhook_status, WEBHOOK_STATUS_NAMES, WEBHOOK)           S(delivery_status, DELIVERY_STATUS_NAMES, DELIVERY) \
     S(waiting, WAITING_NAMES, WAITING)                         S(desktop_act, DESKTOP_ACT_NAMES, DESKTOP_ACT) \
     S(chat_mode, CHAT_MODE_NAMES, CHAT_MODE)                   S(entity, ENTITY_NAMES, ENTITY)
 

@@ -68,6 +68,13 @@ void api_activities(struct request *r); // the list and, with stats=true, its st
 void api_overview(struct request *r);
 void api_maintenance(struct request *r);
 
+void api_webhook_list(struct request *r);
+void api_webhook_create(struct request *r);
+void api_webhook_edit(struct request *r);
+void api_webhook_delete(struct request *r);
+void api_webhook_test(struct request *r);
+void api_webhook_deliveries(struct request *r);
+
 void api_worker_list(struct request *r);
 void api_worker_add(struct request *r);
 void api_worker_drain(struct request *r);

@@ -68,6 +68,12 @@ struct figures;
     R(DELETE, ADMIN,    NONE,     1, USER,     "/api/users/:id",                   api_user_delete) \
     R(GET,    ADMIN,    NONE,     1, NONE,     "/api/workspaces",                  api_workspace_list) \
     R(POST,   ADMIN,    JSON,     1, NONE,     "/api/workspaces",                  api_workspace_create) \
+    R(GET,    ADMIN,    NONE,     1, NONE,     "/api/webhooks",                    api_webhook_list) \
+    R(POST,   ADMIN,    JSON,     1, NONE,     "/api/webhooks",                    api_webhook_create) \
+    R(PATCH,  ADMIN,    JSON,     1, WEBHOOK,  "/api/webhooks/:id",                api_webhook_edit) \
+    R(DELETE, ADMIN,    NONE,     1, WEBHOOK,  "/api/webhooks/:id",                api_webhook_delete) \
+    R(GET,    ADMIN,    NONE,     1, WEBHOOK,  "/api/webhooks/:id/deliveries",     api_webhook_deliveries) \
+    R(POST,   ADMIN,    OPTIONAL, 1, WEBHOOK,  "/api/webhooks/:id/test",           api_webhook_test) \
     R(GET,    VIEWER,   NONE,     1, NONE,     "/api/workers",                     api_worker_list) \
     R(POST,   ADMIN,    JSON,     1, NONE,     "/api/workers",                     api_worker_add)
 

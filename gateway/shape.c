@@ -252,6 +252,48 @@ void shape_worker(struct json *j, const Wire__Worker *w, const char *key_file)
     json_close(j, '}');
 }
 
+void shape_webhook(struct json *j, const Wire__Webhook *h, const char *secret)
+{
+    json_open(j, '{');
+    json_put_id(j, "id", ENTITY_WEBHOOK, h->id);
+    json_put_str(j, "name", h->name);
+    json_put_str(j, "url", h->url);
+    json_key(j, "events");
+    json_open(j, '[');
+    for (size_t i = 0; i < h->n_events; i++)
+        json_str(j, h->events[i]);
+    json_close(j, ']');
+    json_put_bool(j, "enabled", h->enabled);
+    json_put_str(j, "status", webhook_status_name(h->status));
+    json_put_u64(j, "failures", h->failures);
+    json_put_time(j, "createdAt", h->created_ms);
+    json_put_time(j, "lastDeliveryAt", h->last_ms);
+    json_put_opt(j, "lastError", h->last_error);
+    json_put_time(j, "nextAttemptAt", h->next_ms);
+    if (secret)
+        json_put_str(j, "secret", secret);
+    json_close(j, '}');
+}
+
+void shape_delivery(struct json *j, const Wire__Delivery *d)
+{
+    json_open(j, '{');
+    json_put_id(j, "id", ENTITY_DELIVERY, d->id);
+    json_put_id(j, "eventId", ENTITY_EVENT, d->event);
+    json_put_str(j, "type", d->type);
+    json_put_u64(j, "attempt", d->attempt);
+    json_put_str(j, "status", delivery_status_name(d->status));
+    json_key(j, "httpStatus");
+    if (d->http_status)
+        json_u64(j, d->http_status);
+    else
+        json_nil(j);
+    json_put_opt(j, "error", d->error);
+    json_put_u64(j, "durationMs", d->duration_ms);
+    json_put_time(j, "createdAt", d->created_ms);
+    json_close(j, '}');
+}
+
 void shape_user(struct json *j, const Wire__Credential *c)
 {
     json_open(j, '{');
@@ -665,7 +707,65 @@ static enum err desktop_put(const json_t *o, struct shape_desktop_put *d, struct
     EDIT(DEDIT_HOST_KEY, get_text(o, "hostKey", &m->host_key, &given, f));
     return get_chat(o, d, f);
 }
+
+static enum err get_events(const json_t *o, struct shape_webhook_put *s, bool *given, struct fault *f)
+{
+    const json_t *a = json_object_get(o, "events");
+
+    *given = a && !json_is_null(a);
+    if (!*given)
+        return ERR_OK;
+    if (!json_is_array(a))
+        return refuse(f, "events", "It must be an array of strings");
+    if (json_array_size(a) > WEBHOOK_EVENTS_MAX)
+        return refuse(f, "events", "There are too many");
+    for (size_t i = 0; i < json_array_size(a); i++) {
+        const json_t *t = json_array_get(a, i);
+        if (!json_is_string(t))
+            return refuse(f, "events", "It must be an array of strings");
+        s->events[i] = lent(json_string_value(t));
+    }
+    s->m.n_events = json_array_size(a);
+    s->m.events = s->events;
+    return ERR_OK;
+}
+
+static enum err webhook_put(const json_t *o, struct shape_webhook_put *s, struct fault *f)
+{
+    Wire__WebhookPut *m = &s->m;
+    bool given = false, enabled = true;
+
+    wire__webhook_put__init(m);
+    EDIT(WEDIT_NAME, get_filled(o, "name", &m->name, &given, f));
+    EDIT(WEDIT_URL, get_filled(o, "url", &m->url, &given, f));
+    EDIT(WEDIT_EVENTS, get_events(o, s, &given, f));
+    EDIT(WEDIT_ENABLED, get_bool(o, "enabled", &enabled, &given, f));
+    EDIT(WEDIT_SECRET, get_filled(o, "secret", &m->secret, &given, f));
+    m->enabled = enabled;
+    return ERR_OK;
+}
 #undef EDIT
+
+enum err shape_webhook_create(const json_t *o, struct shape_webhook_put *s, struct fault *f)
+{
+    static const char all[] = "*";
+
+    TRY(webhook_put(o, s, f));
+    if (!(s->m.set & WEDIT_EVENTS)) {
+        s->events[0] = lent(all);
+        s->m.events = s->events;
+        s->m.n_events = 1;
+    }
+    s->m.set = 0;
+    return check_webhook_create(&s->m, f);
+}
+
+enum err shape_webhook_edit(const json_t *o, uint64_t webhook, struct shape_webhook_put *s, struct fault *f)
+{
+    TRY(webhook_put(o, s, f));
+    s->m.id = webhook;
+    return check_webhook_edit(&s->m, f);
+}
 
 enum err shape_desktop_create(const json_t *o, struct shape_desktop_put *d, struct fault *f)
 {

@@ -20,6 +20,8 @@ void shape_settings(struct json *j, const Wire__Settings *s);
 void shape_overview(struct json *j, const Wire__Overview *o);
 void shape_key(struct json *j, const Wire__Key *k, const char *secret);         // secret: shown once, in the 201; else NULL
 void shape_worker(struct json *j, const Wire__Worker *w, const char *key_file); // the same
+void shape_webhook(struct json *j, const Wire__Webhook *h, const char *secret);  // the same
+void shape_delivery(struct json *j, const Wire__Delivery *d);
 void shape_user(struct json *j, const Wire__Credential *c);
 void shape_person(struct json *j, const Wire__User *u);
 void shape_workspace(struct json *j, const Wire__Workspace *w);
@@ -38,6 +40,12 @@ MUST_USE enum err shape_new_password(const json_t *o, const char **ret_current, 
 MUST_USE enum err shape_user_create(const json_t *o, Wire__UserPut *m, const char **ret_password, struct fault *f);
 MUST_USE enum err shape_user_edit(const json_t *o, uint64_t id, Wire__UserPut *m, const char **ret_password, struct fault *f);
 MUST_USE enum err shape_workspace_create(const json_t *o, Wire__WorkspaceCreate *m, const char **ret_password, struct fault *f);
+struct shape_webhook_put {
+    Wire__WebhookPut m;
+    char *events[WEBHOOK_EVENTS_MAX];
+};
+MUST_USE enum err shape_webhook_create(const json_t *o, struct shape_webhook_put *s, struct fault *f);
+MUST_USE enum err shape_webhook_edit(const json_t *o, uint64_t id, struct shape_webhook_put *s, struct fault *f);
 struct shape_settings_put {
     Wire__SettingsPut m;
     Wire__Settings settings;

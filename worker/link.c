@@ -14,6 +14,7 @@
 #include "clock.h"
 #include "fault.h"
 #include "figure.h"
+#include "hook.h"
 #include "list.h"
 #include "log.h"
 #include "notify.h"
@@ -46,6 +47,7 @@ struct link {
     struct job_conf job_conf;
     struct peer *peer;
     struct probe *probe;
+    struct hooks *hooks;               // deliveries to webhooks
     struct list jobs;                  // all that are not confirmed and forgotten
     unsigned n_jobs;
     uint64_t incarnation;
@@ -252,6 +254,11 @@ static void measured_cb(void *u, Wire__LiveMetrics **m, size_t n)
     peer_publish_live(l->peer, &live_message);
 }
 
+static void hooks_idle_cb(void *u)
+{
+    look_drained(u);
+}
+
 static void changed_cb(void *u)
 {
     poll_soon(u, 0);
@@ -435,7 +442,7 @@ static void assign(struct link *l, const Wire__Assignment *a)
 
 static void take_orders(struct link *l, const Wire__WorkOrders *o)
 {
-    bool news = o->n_assignments > 0;
+    bool news = o->n_assignments > 0 || o->n_hooks > 0;
     for (size_t i = 0; i < o->n_assignments; i++)
         assign(l, o->assignments[i]);
     for (size_t i = 0; i < o->n_cancels; i++) {
@@ -453,6 +460,8 @@ static void take_orders(struct link *l, const Wire__WorkOrders *o)
             log_warn("the broker does not know session_%" PRIu64 " as ours any more: ending it", j->session);
         job_drop(j);
     }
+    for (size_t i = 0; i < o->n_hooks; i++)
+        hooks_take(l->hooks, o->hooks[i]);
     if (o->probes_given)
         probe_targets(l->probe, o->probes, o->n_probes);
     if (o->drain)
@@ -558,6 +567,8 @@ static void send_poll(struct link *l)
     m.running = list;
     m.draining = l->draining;
     m.hold_ms = l->draining ? DRAIN_HOLD_MS : HOLD_MS;
+    m.hook_slots = l->draining ? 0 : HOOK_SLOTS;
+    m.n_hooks = hooks_holdings(l->hooks, &m.hooks);
     m.n_observed = probe_observations(l->probe, &m.observed);
     m.figures = figure_list;
     m.n_figures = put_figures(l, figures, figure_list);
@@ -597,6 +608,7 @@ static void up_cb(void *u, const Wire__Welcome *w)
     l->poll_pause_ms = l->report_pause_ms = 0;
     uv_timer_stop(&l->poll_timer); // they may be far off
     uv_timer_stop(&l->report_timer);
+    hooks_up(l->hooks);
     poll_soon(l, 0);
     if (due_in(l) >= 0)
         report_soon(l, 0);
@@ -623,7 +635,7 @@ static void look_drained(struct link *l)
     unsigned ended;
     if (!l->draining || l->told || l->stopping)
         return;
-    if (active(l, &ended)) {
+    if (active(l, &ended) || (!hooks_idle(l->hooks) && !l->drain_over)) { // what is not told of a delivery, the broker gives out again
         l->idle_since_ms = 0;
         return;
     }
@@ -715,8 +727,10 @@ enum err link_new(const struct link_conf *c, struct link **ret)
     l->pieces = calloc(REPORT_PIECES, sizeof *l->pieces);
     l->piece_list = calloc(REPORT_PIECES, sizeof(Wire__OutputPiece *));
     struct probe_conf probe = { .loop = c->loop, .home = c->user.home, .changed = changed_cb, .measured = measured_cb, .u = l };
+    struct hooks_conf hooks = { .loop = c->loop, .allow = c->webhook_allow, .idle = hooks_idle_cb, .u = l };
     if (!l->pieces || !l->piece_list || uv_timer_init(c->loop, &l->poll_timer) || uv_timer_init(c->loop, &l->report_timer) ||
-        uv_timer_init(c->loop, &l->drain_timer) || uv_timer_init(c->loop, &l->confirm_timer) || probe_new(&probe, &l->probe) != ERR_OK) {
+        uv_timer_init(c->loop, &l->drain_timer) || uv_timer_init(c->loop, &l->confirm_timer) || probe_new(&probe, &l->probe) != ERR_OK ||
+        hooks_new(&hooks, &l->hooks) != ERR_OK) {
         free(l->pieces); // the program ends on this
         free(l->piece_list);
         free(l);
@@ -732,7 +746,9 @@ enum err link_start(struct link *l)
     struct peer_conf c = { .loop = l->conf.loop, .urls = l->conf.broker, .key = l->conf.key, .topics = "", .incarnation = l->incarnation,
                            .holds = holds_cb, .up = up_cb, .down = down_cb, .u = l };
     enum err e = peer_new(&c, &l->peer);
-    if (!e)
-        poll_soon(l, 0);
-    return e;
+    if (e)
+        return e;
+    hooks_start(l->hooks, l->peer);
+    poll_soon(l, 0);
+    return ERR_OK;
 }

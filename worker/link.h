@@ -7,6 +7,7 @@
 #include "crypto.h"
 #include "err.h"
 #include "job.h"
+#include "netrule.h"
 
 struct link;
 struct link_conf {
@@ -18,6 +19,7 @@ struct link_conf {
     struct spool *spool;
     struct driver_user user;
     unsigned stall_s;
+    const struct net_allow *webhook_allow; // lent for ever
     void (*drained)(void *u);      // nothing runs any more, and what the broker would take it has
     void *u;
 };

@@ -26,7 +26,7 @@
 enum { LOST_MAX_MS = 5000, LOST_STEP_US = 10000, FOUND_MAX = 65536, PATH_TEXT = 4096, FLUSH_MS = 1000 };
 
 static struct {
-    const char *data, *broker, *key, *slots, *spool, *drain, *stall, *log;
+    const char *data, *broker, *key, *slots, *spool, *drain, *stall, *allow, *log;
 } opt;
 
 static const struct conf_opt options[] = {
@@ -37,6 +37,7 @@ static const struct conf_opt options[] = {
     { "spool", "DIR", "directory for what the broker has not confirmed yet\n(default DATA/spool/NAME)", NULL, &opt.spool },
     { "drain", "SECONDS", "how long commands may run on after SIGTERM", "25", &opt.drain },
     { "chat-stall", "SECONDS", "how long a chat endpoint may be silent", "60", &opt.stall },
+    { "webhook-allow", "NETWORKS", "networks of this machine's surroundings that webhooks may be sent to, besides the\ninternet: NETWORK[:PORT],... such as 10.1.0.0/16 or 127.0.0.1:8080 (default none)", NULL, &opt.allow },
     { "log-level", "LEVEL", "error, warn, info or debug", "info", &opt.log },
 };
 
@@ -191,6 +192,7 @@ int main(int argc, char **argv)
 {
     static struct app a;
     static struct peer_key key;
+    static struct net_allow allow;
     static char broker[PATH_TEXT], key_file[PATH_TEXT], spool_dir[PATH_TEXT], guard_dir[PATH_TEXT], why[PATH_TEXT + 256];
     int level_ok;
     sigset_t ours, before;
@@ -208,6 +210,10 @@ int main(int argc, char **argv)
         conf_usage(PROGRAM, "--log-level must be error, warn, info or debug, not '%s'", opt.log);
     unsigned slots = (unsigned)number("slots", opt.slots, 1, 1024), drain_s = (unsigned)number("drain", opt.drain, 0, 86400),
              stall_s = (unsigned)number("chat-stall", opt.stall, 1, 86400);
+    const char *bad;
+    size_t bad_n;
+    if (!net_allow_parse(opt.allow, &allow, &bad, &bad_n))
+        conf_usage(PROGRAM, "--webhook-allow takes networks such as 10.1.0.0/16 or 127.0.0.1:8080, not '%.*s'", (int)bad_n, bad);
     log_init(PROGRAM, level);
     secure();
     umask(022);
@@ -226,7 +232,7 @@ int main(int argc, char **argv)
     path(guard_dir, "%s/run/guard-%u", opt.data, (unsigned)geteuid());
 
     struct link_conf c = { .broker = opt.broker ? opt.broker : broker, .key = &key, .slots = slots, .drain_ms = drain_s * 1000,
-                           .stall_s = stall_s, .drained = drained_cb, .u = &a };
+                           .stall_s = stall_s, .webhook_allow = &allow, .drained = drained_cb, .u = &a };
     user(&c.user);
     a.loop = c.loop = uv_default_loop();
     if (!a.loop)
