@@ -118,6 +118,7 @@ enum err cmd_tick(struct work *w)
         e = sweep(w, DB_IDEM, &m->idem_at);
     if (!e)
         e = gone_sweep(w, GONE_DELETES_MAX);
+    if (!e)
         e = webhook_sweep(w);
     return e;
 }

@@ -774,9 +774,6 @@ void fleet_touched(struct fleet *f, const struct touched *t, size_t n)
         struct worker *w = t[i].worker ? map_get(&f->workers, t[i].worker) : NULL;
         if (t[i].worker && !w)
             continue;
-        }
-        if (!t[i].desktop)
-            continue;
         if (!txn && store_begin(f->conf.store, false, &txn))
             return;
         if (w)

@@ -292,8 +292,7 @@ static enum err listen_all(struct broker *br, const char *url, const char *bus_u
     struct fleet_conf fc = { br->store, br->turns, br->hooks, intake_answer_poll, publish_cb, open_key_cb, br };
     if (!e)
         e = fleet_new(&fc, &br->fleet);
-    struct intake_conf ic = { &br->loop, br->store, br->turns, br->fleet, bus_url, live_url, br->seal_key, figures_cb, br };
-    struct intake_conf ic = { &br->loop, br->store, br->turns, br->fleet, br->hooks, bus_url, live_url, br->seal_key };
+    struct intake_conf ic = { &br->loop, br->store, br->turns, br->fleet, br->hooks, bus_url, live_url, br->seal_key, figures_cb, br };
     if (!e)
         e = intake_new(&ic, &br->intake);
     if (!e) {

@@ -217,22 +217,6 @@ enum err view_credential(struct view *v, const Rec__Key *k, const Rec__User *u, 
     o->user_name = u->name;
     o->role = k->role < u->role ? k->role : u->role;
     o->expires_ms = k->expires_ms;
-enum err view_webhook(struct view *v, const Rec__Webhook *h, Wire__Webhook **ret)
-{
-    MAKE(v, Wire__Webhook, WIRE__WEBHOOK__INIT, o);
-    o->id = h->id;
-    o->workspace = h->workspace;
-    o->name = h->name;
-    o->url = h->url;
-    o->events = h->events;
-    o->n_events = h->n_events;
-    o->enabled = h->enabled;
-    o->status = h->open ? WEBHOOK_OPEN : h->failures ? WEBHOOK_FAILING : WEBHOOK_OK;
-    o->failures = h->failures;
-    o->created_ms = h->created_ms;
-    o->last_ms = h->last_ms;
-    o->last_error = h->last_error;
-    o->next_ms = h->event ? h->next_ms : 0;
     *ret = o;
     return ERR_OK;
 }
@@ -328,6 +312,26 @@ enum err view_worker(struct view *v, const Rec__Peer *p, Wire__Worker **ret)
     o->version = p->version;
     *ret = o;
     return held_by(v, p->id, &o->running);
+}
+
+enum err view_webhook(struct view *v, const Rec__Webhook *h, Wire__Webhook **ret)
+{
+    MAKE(v, Wire__Webhook, WIRE__WEBHOOK__INIT, o);
+    o->id = h->id;
+    o->workspace = h->workspace;
+    o->name = h->name;
+    o->url = h->url;
+    o->events = h->events;
+    o->n_events = h->n_events;
+    o->enabled = h->enabled;
+    o->status = h->open ? WEBHOOK_OPEN : h->failures ? WEBHOOK_FAILING : WEBHOOK_OK;
+    o->failures = h->failures;
+    o->created_ms = h->created_ms;
+    o->last_ms = h->last_ms;
+    o->last_error = h->last_error;
+    o->next_ms = h->event ? h->next_ms : 0;
+    *ret = o;
+    return ERR_OK;
 }
 
 enum err view_delivery(struct view *v, const Rec__Delivery *d, Wire__Delivery **ret)

@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sodium/core.h>
-#include <sodium/crypto_auth_hmacsha256.h>
 #include <sodium/crypto_generichash.h>
+#include <sodium/crypto_auth_hmacsha256.h>
 #include <sodium/crypto_pwhash.h>
 #include <sodium/crypto_secretbox.h>
 #include <sodium/crypto_sign.h>
@@ -17,7 +17,7 @@
 #include <unistd.h>
 // Not <sodium.h>: its crypto_hash() is another one than ours (nothing inside libsodium calls that one).
 
-enum { KEY_RANDOM = 32, KEY_CHARS = 43, PREFIX_CHARS = 5, SEED_CHARS = 44, PATH_SIZE = 4096, KEY_LINE_MAX = 256 };
+enum { KEY_RANDOM = 32, KEY_CHARS = 43, SEED_CHARS = 44, PATH_SIZE = 4096, KEY_LINE_MAX = 256 };
 
 _Static_assert(HASH_SIZE == crypto_generichash_BYTES, "BLAKE2b-256");
 _Static_assert(HMAC_SIZE == crypto_auth_hmacsha256_BYTES, "HMAC-SHA256");
@@ -61,7 +61,6 @@ void crypto_hash2(uint8_t out[HASH_SIZE], const void *a, size_t na, const void *
     (void)crypto_generichash_final(&s, out, HASH_SIZE);
 }
 
-static void random_text(char out[API_KEY_MAX], const char *prefix)
 void crypto_hmac(uint8_t out[HMAC_SIZE], const void *key, size_t key_n, const void *a, size_t na, const void *b, size_t nb)
 {
     crypto_auth_hmacsha256_state s;
@@ -78,7 +77,7 @@ bool crypto_same(const void *a, const void *b, size_t n)
     return sodium_memcmp(a, b, n) == 0;
 }
 
-static void token(char out[API_KEY_MAX], const char prefix[PREFIX_CHARS + 1])
+static void random_text(char out[API_KEY_MAX], const char *prefix)
 {
     uint8_t r[KEY_RANDOM];
 
@@ -96,12 +95,11 @@ void crypto_api_key(char out[API_KEY_MAX])
 void crypto_session_token(char out[API_KEY_MAX])
 {
     random_text(out, session_prefix);
-    token(out, key_prefix);
 }
 
 void crypto_webhook_secret(char out[API_KEY_MAX])
 {
-    token(out, "mc_w_");
+    random_text(out, "mc_w_");
 }
 
 static bool word_char(char c)

@@ -25,8 +25,8 @@ struct fetch {
     bool (*data)(void *u, unsigned status, const uint8_t *p, size_t n);
     void (*done)(void *u, const struct fetch_result *r);
     void (*header)(void *u, const char *line, size_t n);
-    void *u;
     const struct net_allow *allow;
+    void *u;
     char *body;
     bool enough, refused;
     char text[CURL_ERROR_SIZE];
@@ -266,8 +266,6 @@ static bool headers(struct fetch *f, const struct fetch_req *r)
         return false;
     for (const char *const *h = r->headers; h && *h; h++)
         if (strpbrk(*h, "\r\n") || !header(f, *h))
-    for (const char *const *line = r->headers; line && *line; line++)
-        if (strpbrk(*line, "\r\n") || !header(f, *line))
             return false;
     if (!r->bearer || !*r->bearer)
         return true;
@@ -303,14 +301,13 @@ static bool options(struct fetch *f, const struct fetch_req *r)
     SET(CURLOPT_LOW_SPEED_LIMIT, r->stall_s ? 1L : 0L);
     SET(CURLOPT_LOW_SPEED_TIME, (long)r->stall_s);
     SET(CURLOPT_TIMEOUT_MS, (long)r->total_ms);
+    if (r->allow)
+        SET(CURLOPT_FORBID_REUSE, 1L); // nobody else goes where this was let go to
     SET(CURLOPT_HEADERFUNCTION, header_cb);
     SET(CURLOPT_HEADERDATA, f);
     if (r->ca_file)
         SET(CURLOPT_CAINFO, r->ca_file);
     if (r->body || r->method)
-    if (r->allow)
-        SET(CURLOPT_FORBID_REUSE, 1L); // nobody else goes where this was let go to
-    if (r->body) {
         SET(CURLOPT_FRESH_CONNECT, 1L); // on a kept connection that turns out dead curl would send it a second time
     if (r->body) {
         SET(CURLOPT_POSTFIELDS, f->body);
@@ -333,8 +330,8 @@ enum err fetch_start(const struct fetch_req *r, struct fetch **ret)
     f->data = r->data;
     f->done = r->done;
     f->header = r->header;
-    f->u = r->u;
     f->allow = r->allow;
+    f->u = r->u;
     f->easy = curl_easy_init();
     f->body = r->body ? malloc(r->body_n + 1) : NULL;
     if (!f->easy || (r->body && !f->body))

@@ -27,13 +27,10 @@ struct fetch_req {
     const char *const *headers;    // further lines "Name: value", NULL after the last; NULL: none
     const char *ca_file;           // NULL: the system's certificates
     const char *accept;
+    const struct net_allow *allow; // NULL: private networks and this machine too; else public addresses and what it names. Lent until done
     unsigned connect_ms, stall_s;
     uint64_t total_ms;             // 0: no limit; so is stall_s 0
     void (*header)(void *u, const char *line, size_t n); // each line of the answer's head without its end, status line first; or NULL
-    const char *const *headers;    // more header lines, "Name: value", ended by NULL; NULL for none
-    const struct net_allow *allow; // NULL: private networks and this machine too; else public addresses and what it names. Lent until done
-    unsigned connect_ms, stall_s;  // stall_s 0: it may be silent until total_ms
-    uint64_t total_ms;             // 0: no limit
     bool (*data)(void *u, unsigned status, const uint8_t *p, size_t n); // false: enough, ends in done with ERR_CLOSED
     void (*done)(void *u, const struct fetch_result *r); // once, never before fetch_start has returned, never after fetch_cancel
     void *u;

@@ -17,6 +17,7 @@
 #include "crypto.h"
 #include "event.h"
 #include "fleet.h"
+#include "hook.h"
 #include "fleet_state.h"
 #include "log.h"
 #include "names.h"
@@ -50,6 +51,7 @@ static struct stage {
     unsigned n_cons;
     struct turns *turns[8];
     struct fleet *fleet, *fleets[16];
+    struct hooks *hooks[16];
     unsigned n_fleets;
     uint8_t token[16];
     unsigned rows[ROW_COUNT];
@@ -163,8 +165,12 @@ static void act(enum desktop_act what)
 // The broker starts (again): a new fleet, and the worker greets it.
 static void start(void)
 {
+    static const uint8_t seal_key[SEAL_KEY_SIZE];
+    struct hooks_conf hooks = { .loop = &on->loop, .store = on->store, .turns = on->turns[0], .seal_key = seal_key };
     struct fleet_conf conf = { .store = on->store, .turns = on->turns[0], .answer = answer_cb, .publish = publish_cb };
     on->fleet = NULL;
+    assert_int_equal(hooks_new(&hooks, &on->hooks[on->n_fleets]), ERR_OK); // there is no webhook
+    conf.hooks = on->hooks[on->n_fleets];
     assert_int_equal(fleet_new(&conf, &on->fleets[on->n_fleets]), ERR_OK);
     on->fleet = on->fleets[on->n_fleets++];
     assert_int_equal(fleet_load(on->fleet), ERR_OK);
@@ -293,9 +299,7 @@ static size_t ask(uint64_t desktop, uint64_t back, uint64_t step_s, uint32_t wan
 
 static uint64_t commands(void)
 {
-    uint64_t n, t;
-    turns_counts(on->turns[0], &n, &t);
-    return n;
+    return turns_counts(on->turns[0])->commands;
 }
 
 static void minutes_go_to_the_store(void **state)
