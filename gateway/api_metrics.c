@@ -2,7 +2,6 @@
 #include "api.h"
 #include "event_json.h"
 #include "params.h"
-#include "query.h"
 #include "shape_metric.h"
 
 enum { STEP_MAX_S = 366 * 24 * 3600 };
@@ -13,31 +12,13 @@ static void shown(struct request *r, const Wire__Answer *a)
     request_send(r, 200);
 }
 
-// False: it was at fault, and has been answered.
-static bool time_of(struct request *r, const char *name, uint64_t *ret)
-{
-    char out[QUERY_VALUE_MAX];
-    struct text t;
-
-    if (!r->x->query.n)
-        return true;
-    if (query_get(r->x->query, name, out, sizeof out, &t) != ERR_OK) {
-        request_bad_query(r, name, "It stands there twice, or is not percent-encoded as it should be");
-        return false;
-    }
-    if (!t.p || (*ret = time_parse(t.p)) != 0)
-        return true;
-    request_bad_query(r, name, "It must be a time such as 2026-03-15T10:00:00Z");
-    return false;
-}
-
 void api_desktop_metrics(struct request *r)
 {
     Wire__MetricsRead m = WIRE__METRICS_READ__INIT;
     Wire__Item item = WIRE__ITEM__INIT;
 
     m.desktop = r->id;
-    if (!time_of(r, "from", &m.from_ms) || !time_of(r, "to", &m.to_ms) || !params_number(r, "step", 1, STEP_MAX_S, &m.step_s))
+    if (!params_time(r, "from", &m.from_ms) || !params_time(r, "to", &m.to_ms) || !params_number(r, "step", 1, STEP_MAX_S, &m.step_s))
         return;
     item.body_case = WIRE__ITEM__BODY_METRICS_READ;
     item.metrics_read = &m;

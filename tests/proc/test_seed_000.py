@@ -1,5 +1,6 @@
 """The page "Activity monitoring": every event type of the activity stream, each really produced and received; the printed client with
 the key in the query; the task and resource metrics of the overview; filters by desktop and by type, and a look back."""
+import datetime
 import re
 
 import pytest
@@ -111,6 +112,27 @@ def test_filter_by_type(shared, kind):
         want = [f.data for f in everything.frames if f.type in types]
         assert [f.data for f in s.frames if f.id <= last][-len(want):] == want
         assert {f.type for f in s.frames} <= set(types)
+
+
+def test_filter_by_time_range(shared):
+    """What happened in a window: the stored events of the feed, by desktop, type and time; the window's end is not part of it."""
+    d = shared.make_desktop('in-a-window')['id']
+    tasks = []
+    for n in range(3):
+        t = shared.task('true', run=True, desktopId=d, title='window %d' % n)
+        tasks.append(t['id'])
+        wait_until('a later millisecond', lambda: datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='milliseconds')[:-6] + 'Z'
+                   > t['createdAt'])
+
+    def listed(query):
+        return shared.api('GET', '/api/mission-control/events?desktop=%s&type=task.created%s' % (d, query)).ok()['events']
+    newest_first = listed('')
+    assert [e['entity_id'] for e in newest_first] == tasks[::-1]
+    at = [e['timestamp'] for e in newest_first][::-1]
+    assert at[0] < at[1] < at[2]
+    assert [e['entity_id'] for e in listed('&from=%s&to=%s' % (at[0], at[2]))] == tasks[1::-1]
+    assert [e['entity_id'] for e in listed('&from=' + at[1])] == tasks[:0:-1]
+    assert [e['entity_id'] for e in listed('&to=' + at[1])] == tasks[:1]
 
 
 def test_a_look_back_from_an_id_of_any_time(shared):
