@@ -65,7 +65,10 @@ struct gathered;
 struct postings { // all zero at the start; what it holds lives in the arena
     struct gathered **slot, *first, **last;
     size_t cap, n;
+    const char *actor;         // of the row before, and its hash: rows of one command, often of one turn, have the same
+    uint64_t actor_a, actor_b;
 };
+// The row's texts must live as long as the arena.
 MUST_USE enum err postings_row(struct postings *p, struct arena *a, const Wire__Row *row);
 // One write a list and chunk; p is empty after.
 MUST_USE enum err postings_flush(struct postings *p, struct txn *t);

@@ -342,6 +342,17 @@ bool cursor_prev(struct cursor *c)
     return step(c, MDB_PREV);
 }
 
+enum err cursor_put(struct cursor *c, const void *p, size_t n)
+{
+    MDB_val key = key_val(&c->key), v = { n + RECORD_HEADER, NULL };
+    enum err e = from_mdb(c->txn->store, mdb_cursor_put(c->impl, &key, &v, MDB_CURRENT | MDB_RESERVE));
+    if (e)
+        return e == ERR_NOT_FOUND ? ERR_STORAGE_ERROR : e;
+    record_header(v.mv_data, p, n);
+    memcpy((uint8_t *)v.mv_data + RECORD_HEADER, p, n);
+    return ERR_OK;
+}
+
 enum err cursor_del(struct cursor *c)
 {
     return from_mdb(c->txn->store, mdb_cursor_del(c->impl, 0));

@@ -96,7 +96,10 @@ static const struct model_row *new_row(void)
     m->row = rnd(3) ? ROW_TASK_CREATED + (unsigned)rnd(3) : 1 + (unsigned)rnd(ROW_COUNT - 1);
     m->desktop = rnd(DESKTOPS);
     m->agent = m->desktop;
-    m->entity = 1 + rnd(200);
+    bool made = m->row == ROW_TASK_CREATED || m->row == ROW_SESSION_STARTED; // once in an object's life, and first
+    m->entity = made || !last ? 1 + n_rows : model[rnd(4) ? n_rows - 1 - rnd(n_rows < 30 ? n_rows : 30) : rnd(n_rows)].entity;
+    if (!made && n_rows > 100 && rnd(4) == 0)
+        m->entity = 5; // an object with a long history
     n_rows++;
     return m;
 }
@@ -207,7 +210,7 @@ static unsigned some_lists(struct posting_list out[ROW_COUNT])
     uint64_t workspace = 1 + (rnd(6) == 0), id = 1 + rnd(DESKTOPS), actor = rnd(ACTORS), which = rnd(5);
     unsigned n = 0;
     if (which == 4) {
-        out[n++] = posting_by_id(POSTING_ENTITY, workspace, 1 + rnd(200), rnd(2) ? ENTITY_TASK : ENTITY_SESSION);
+        out[n++] = posting_by_id(POSTING_ENTITY, workspace, rnd(3) == 0 ? 5 : model[first_row + rnd(n_rows - first_row)].entity, rnd(3) ? ENTITY_TASK : ENTITY_SESSION);
         return n;
     }
     for (unsigned k = 1; k < ROW_COUNT; k++) {
