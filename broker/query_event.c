@@ -8,7 +8,7 @@
 #include "query_parts.h"
 #include "stats.h"
 
-enum { LISTS_MAX = 8192, KINDS_MAX = 256 };
+enum { LISTS_MAX = 8192, KINDS_MAX = 256, IDS_MAX = 256 };
 
 // ---------------------------------------------------------------- a filter's lists and numbers
 
@@ -261,6 +261,8 @@ enum err query_event_list(struct query *q, const Wire__EventList *l, Wire__Answe
     struct filter f;
     a->body_case = WIRE__ANSWER__BODY_EVENT_PAGE;
     a->event_page = out;
+    if (l->n_desktops > IDS_MAX || l->n_agents > IDS_MAX)
+        return ERR_BAD_REQUEST;
     filter_init(&f, q, VIEW_FEED, l->kinds, l->n_kinds);
     enum err e = event_lists(&f, l);
     if (!e)

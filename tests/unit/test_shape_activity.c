@@ -175,8 +175,8 @@ static void statistics(void **state)
 {
     Wire__ActivityCounts c = WIRE__ACTIVITY_COUNTS__INIT;
     static const struct { unsigned kind; uint64_t n; } given[] = {
-        { ROW_TASK_CREATED, 4 }, { ROW_TASK_EDITED, 5 }, { ROW_TASK_STARTED, 2 }, { ROW_TASK_FAILED, 3 }, { ROW_KEY_CREATED, 4 }, { ROW_ALERT, 99 },
-        { ROW_COUNT + 7, 99 } };
+        { ROW_TASK_CREATED, 4 }, { ROW_TASK_EDITED, 5 }, { ROW_TASK_STARTED, 2 }, { ROW_TASK_FAILED, 3 }, { ROW_KEY_CREATED, 4 },
+        { ROW_ALERT, 99 }, { ROW_COUNT + 7, 99 } };
     enum { N = sizeof given / sizeof *given };
     Wire__KindCount kinds[N], *kind_list[N];
     Wire__ActorCount actor = WIRE__ACTOR_COUNT__INIT, *actors[] = { &actor };
