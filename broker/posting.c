@@ -517,22 +517,25 @@ enum err posting_total(const struct posting_set *s, uint64_t *ret)
     return e;
 }
 
-enum err posting_newest(struct txn *t, const struct posting_list *l, uint64_t *ret)
+enum err posting_since(struct cursor *c, const struct posting_list *l, uint64_t lo, uint64_t *ret_n, uint64_t *ret_newest)
 {
     struct posting_head h;
-    struct cursor c;
-    struct key prefix;
-    *ret = 0;
-    posting_key(l, &prefix);
-    enum err e = cursor_open(&c, t, DB_POSTING, &prefix);
+    uint64_t before;
+    *ret_n = *ret_newest = 0;
+    posting_key(l, &c->prefix);
+    if (!cursor_seek_before(c, NULL))
+        return c->err;
+    enum err e = head_at(c, &h);
+    if (e || h.first + h.span < lo)
+        return e;
+    e = rank(c, l, lo, &before);
+    if (!e && before > h.rank + h.n)
+        e = ERR_CORRUPT;
     if (e)
         return e;
-    bool any = cursor_seek_before(&c, NULL);
-    e = any ? head_at(&c, &h) : c.err;
-    if (!e && any)
-        *ret = h.first + h.span;
-    cursor_close(&c);
-    return e;
+    *ret_n = h.rank + h.n - before;
+    *ret_newest = h.first + h.span;
+    return ERR_OK;
 }
 
 __extension__ typedef unsigned __int128 wide;

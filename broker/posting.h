@@ -86,8 +86,8 @@ struct posting_set {
     uint64_t lo, hi;
 };
 MUST_USE enum err posting_total(const struct posting_set *s, uint64_t *ret);
-// The newest number of a list; 0: it has none.
-MUST_USE enum err posting_newest(struct txn *t, const struct posting_list *l, uint64_t *ret);
+// How many a list has from number `lo` on, and the newest of them (0: it has none). c: open on DB_POSTING, for any number of lists.
+MUST_USE enum err posting_since(struct cursor *c, const struct posting_list *l, uint64_t lo, uint64_t *ret_n, uint64_t *ret_newest);
 // Leaves out the newest `skip`: s->hi goes down, and *ret_left of those that are below it are still to be left out (a few hundred at
 // most). total: of s.
 MUST_USE enum err posting_skip(struct posting_set *s, uint64_t total, uint64_t skip, uint64_t *ret_left);

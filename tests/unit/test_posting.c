@@ -300,23 +300,28 @@ static void compare_hours(struct txn *t)
 static void compare_lists(struct txn *t)
 {
     struct posting_list l = { .workspace = 1, .family = POSTING_ACTOR }, before = l;
-    struct cursor c;
+    struct cursor c, look;
     unsigned n = 0, known = 0;
     assert_int_equal(cursor_open(&c, t, DB_POSTING, NULL), ERR_OK);
+    assert_int_equal(cursor_open(&look, t, DB_POSTING, NULL), ERR_OK);
     while (posting_next_list(&c, &l)) {
         struct posting_set s = { .txn = t, .arena = &stage.arena, .lists = &l, .n = 1, .lo = model[first_row].number, .hi = UINT64_MAX };
-        uint64_t total, newest;
+        uint64_t total, newest, lo = some_number(), n_since;
         assert_true(l.a > before.a || (l.a == before.a && (l.b > before.b || (l.b == before.b && l.kind > before.kind))));
         before = l;
         want(&s);
         assert_int_equal(posting_total(&s, &total), ERR_OK);
         assert_int_equal(total, n_wanted);
         assert_true(n_wanted > 0);
-        assert_int_equal(posting_newest(t, &l, &newest), ERR_OK);
-        assert_int_equal(newest, wanted[0]->number);
+        s.lo = lo > s.lo ? lo : s.lo;
+        want(&s);
+        assert_int_equal(posting_since(&look, &l, s.lo, &n_since, &newest), ERR_OK);
+        assert_int_equal(n_since, n_wanted);
+        assert_int_equal(newest, n_wanted ? wanted[0]->number : 0);
         n++;
     }
     assert_int_equal(c.err, ERR_OK);
+    cursor_close(&look);
     cursor_close(&c);
     for (unsigned k = 1; k < ROW_COUNT; k++)
         for (unsigned i = 0; i < ACTORS; i++) {
