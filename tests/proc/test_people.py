@@ -452,6 +452,7 @@ def test_sessions_outlive_every_process(fresh):
     i = fresh(gateways=1, workers=0, gateway_args=('--trusted-proxies', '127.0.0.1'))
     _, b = signed_in(i)
     i.broker.kill9()
+    Browser(i).login('admin', 'wrong guess').error(503)
     i.gateways[0].kill9()
     i.broker.start()
     i.gateways[0].start()
@@ -627,7 +628,6 @@ def test_secrets_are_nowhere(own):
             assert token.encode() not in f.read()
 
 
-@pytest.mark.skipif(not any(r['path'] == '/api/activities' for r in ROUTES), reason='without the audit trail')
 def test_the_audit_trail_knows_it_all(own):
     u, b = user(own), Browser(own)
     b.login(u['username'], 'wrong guess 1').error(401)
@@ -644,5 +644,19 @@ def test_the_audit_trail_knows_it_all(own):
         return mine[::-1] if len(mine) == len(wanted) else None
     got = wait_until('all rows', rows, 5)
     assert sorted(r['type'] for r in got) == sorted(wanted)
+    for r in got:
+        if r['type'] in ('user.login', 'user.login_failed'):
+            assert r['data'] == {'name': u['username'], 'address': b.address, 'method': 'password'}
+    assert {r['actor'] for r in got if r['type'] in ('user.login', 'user.logout')} == {u['username']}
     text = json.dumps(got)
     assert SECRET not in text and 'mountain' not in text and 'argon2' not in text
+
+
+def test_the_activities_page_with_its_cookie(own):
+    """The printed requests: Cookie: mc-session=..."""
+    _, b = signed_in(own, 'viewer')
+    assert b.cookie.startswith('mc-session=')
+    for query in ['type=task.updated&limit=20', 'stats=true&hours=48']:
+        a = http_call(own.port(), 'GET', '/api/activities?' + query, None, {'Cookie': b.cookie})
+        assert a.ok() and a.headers['Vary'] == 'Cookie'
+        http_call(own.port(), 'GET', '/api/activities?' + query, None, {'Cookie': 'mc-session=your-session-token'}).error(401, 'UNAUTHORIZED')
