@@ -100,6 +100,14 @@ static void named(struct json *j, const Wire__Row *r)
     text(j, "name", r->name);
 }
 
+// From where, and how: also of one that failed.
+static void login(struct json *j, const Wire__Row *r)
+{
+    named(j, r);
+    text(j, "address", r->ip_address);
+    text(j, "method", r->text);
+}
+
 static void key_data(struct json *j, const Wire__Row *r)
 {
     named(j, r);
@@ -147,8 +155,8 @@ static data_writer *const writers[ROW_COUNT] = {
     [ROW_AGENT_CREATED] = agent_created,
     [ROW_AGENT_EDITED] = named_edit,
     [ROW_AGENT_STATUS] = agent_status,
-    [ROW_USER_LOGIN] = named,
-    [ROW_USER_LOGIN_FAILED] = named,
+    [ROW_USER_LOGIN] = login,
+    [ROW_USER_LOGIN_FAILED] = login,
     [ROW_USER_LOGOUT] = named,
     [ROW_WEBHOOK_FIRED] = named,
     [ROW_SETTINGS_UPDATED] = edited,
