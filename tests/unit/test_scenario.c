@@ -21,6 +21,7 @@
 #include "arena.h"
 #include "crypto.h"
 #include "event.h"
+#include "hook_rule.h"
 #include "names.h"
 #include "query.h"
 #include "store_task.h"
@@ -186,6 +187,25 @@ static void saw_approval(struct txn *t, const void *rec)
     recount(a->workspace, 0)->pending_approvals += a->status == APPROVAL_PENDING;
 }
 
+// It is behind what it delivers, what it delivers is something it asks for, and it has kept as many deliveries as it counts.
+static void saw_webhook(struct txn *t, const void *rec)
+{
+    const Rec__Webhook *h = rec;
+    struct hook_match match = hook_match(h->events, h->n_events);
+    struct key prefix = { .n = 0 };
+    struct cursor c;
+    uint64_t kept = 0;
+    assert_int_equal(cursor_open(&c, t, DB_DELIVERY, key_u64(key_u64(&prefix, h->workspace), h->id)), ERR_OK);
+    for (bool on = cursor_seek(&c, NULL); on; on = cursor_next(&c))
+        kept++;
+    cursor_close(&c);
+    assert_int_equal(kept, h->kept);
+    assert_true(kept <= DELIVERIES_KEPT && h->attempt < HOOK_ATTEMPTS_MAX && h->open == (h->failures >= HOOK_BREAKER));
+    assert_true((h->event != 0) == (h->delivery != 0) && (!h->event || h->event > h->position));
+    assert_true(!h->event || (h->enabled && hook_wants(&match, h->row) && h->feed == hook_as_feed(&match, h->row)));
+    assert_true(h->enabled || h->n_tests == 0);
+}
+
 static void check_counts(struct txn *t, struct arena *a)
 {
     for (unsigned i = 0; i < n_recounts; i++) {
@@ -239,6 +259,7 @@ static void check_store(void)
     each(t, &a, KIND_APPROVAL, saw_approval);
     each(t, &a, KIND_KEY, NULL);
     each(t, &a, KIND_PEER, NULL);
+    each(t, &a, KIND_WEBHOOK, saw_webhook);
     check_counts(t, &a);
     check_log(t, &a);
     assert_int_equal(cursor_open(&c, t, DB_INDEX, NULL), ERR_OK);
@@ -301,6 +322,10 @@ static Wire__KeyCreate key_create;
 static Wire__SettingsPut settings_put;
 static Wire__Settings settings;
 static Wire__WorkerAdd worker_add;
+static Wire__WebhookPut webhook_put;
+static char *webhook_events[16];
+static Wire__HookReport hook_report;
+static Wire__HookNext hook_next;
 static Wire__WorkerHello hello;
 static Wire__Assign assign;
 static Wire__Renew renew;
@@ -447,6 +472,54 @@ static void m_settings_put(const struct words *w)
     item.settings_put = &settings_put;
 }
 
+static void m_webhook_put(const struct words *w, Wire__Item__BodyCase body)
+{
+    webhook_put = (Wire__WebhookPut)WIRE__WEBHOOK_PUT__INIT;
+    webhook_put.id = num(w, "webhook", 0);
+    webhook_put.name = text_or(w, "name", blank);
+    webhook_put.url = text_or(w, "url", blank);
+    webhook_put.enabled = strcmp(text_or(w, "enabled", blank), "no") != 0;
+    webhook_put.passed = num(w, "passed", 0);
+    webhook_put.set = (has(w, "name") ? WEDIT_NAME : 0u) | (has(w, "url") ? WEDIT_URL : 0u) | (has(w, "events") ? WEDIT_EVENTS : 0u) |
+                      (has(w, "enabled") ? WEDIT_ENABLED : 0u) | (has(w, "secret") ? WEDIT_SECRET : 0u);
+    webhook_put.events = webhook_events;
+    char *save = NULL;
+    for (char *p = strtok_r(text_or(w, "events", blank), ",", &save); p && webhook_put.n_events < 16; p = strtok_r(NULL, ",", &save))
+        webhook_events[webhook_put.n_events++] = p;
+    if (has(w, "secret"))
+        webhook_put.secret_sealed = (ProtobufCBinaryData){ HASH_SIZE, hash };
+    item.body_case = body;
+    item.webhook_create = &webhook_put;
+}
+static void m_webhook_create(const struct words *w) { m_webhook_put(w, WIRE__ITEM__BODY_WEBHOOK_CREATE); }
+static void m_webhook_edit(const struct words *w) { m_webhook_put(w, WIRE__ITEM__BODY_WEBHOOK_EDIT); }
+static void m_webhook_delete(const struct words *w) { set_target(w, WIRE__ITEM__BODY_WEBHOOK_DELETE, "webhook"); }
+static void m_webhook_test(const struct words *w) { set_target(w, WIRE__ITEM__BODY_WEBHOOK_TEST, "webhook"); }
+
+static void m_hook_report(const struct words *w)
+{
+    hook_report = (Wire__HookReport)WIRE__HOOK_REPORT__INIT;
+    hook_report.workspace = 1;
+    hook_report.webhook = num(w, "webhook", 1);
+    hook_report.delivery = num(w, "delivery", 1);
+    hook_report.attempt = (uint32_t)num(w, "attempt", 1);
+    hook_report.http_status = num32(w, "status");
+    hook_report.error = text_or(w, "error", blank);
+    hook_report.retry_base_ms = num(w, "base", HOOK_RETRY_BASE_MS);
+    item.body_case = WIRE__ITEM__BODY_HOOK_REPORT;
+    item.hook_report = &hook_report;
+}
+
+static void m_hook_next(const struct words *w)
+{
+    hook_next = (Wire__HookNext)WIRE__HOOK_NEXT__INIT;
+    hook_next.workspace = num(w, "of", 1);
+    hook_next.webhook = num(w, "webhook", 1);
+    hook_next.passed = num(w, "passed", 0);
+    item.body_case = WIRE__ITEM__BODY_HOOK_NEXT;
+    item.hook_next = &hook_next;
+}
+
 static void m_worker_add(const struct words *w)
 {
     worker_add = (Wire__WorkerAdd)WIRE__WORKER_ADD__INIT;
@@ -559,6 +632,8 @@ static const struct verb {
     { "task_cancel", m_task_cancel }, { "task_retry", m_task_retry }, { "task_delete", m_task_delete }, { "resolve", m_resolve },
     { "desktop_create", m_desktop_create }, { "desktop_edit", m_desktop_edit }, { "desktop_delete", m_desktop_delete },
     { "desktop_act", m_desktop_act }, { "observe", m_observe }, { "key_create", m_key_create }, { "key_revoke", m_key_revoke },
+    { "webhook_create", m_webhook_create }, { "webhook_edit", m_webhook_edit }, { "webhook_delete", m_webhook_delete },
+    { "webhook_test", m_webhook_test }, { "hook_report", m_hook_report }, { "hook_next", m_hook_next },
     { "settings_put", m_settings_put }, { "worker_add", m_worker_add }, { "hello", m_hello }, { "assign", m_assign }, { "renew", m_renew },
     { "expire", m_expire }, { "release", m_release }, { "report", m_report }, { "tick", m_tick },
 };
@@ -594,6 +669,18 @@ static void say_answer(struct buf *out, const Wire__Answer *a)
     case WIRE__ANSWER__BODY_WORKER:
         buf_printf(out, "worker_%llu", (unsigned long long)a->worker->id);
         break;
+    case WIRE__ANSWER__BODY_WEBHOOK:
+        buf_printf(out, "webhook_%llu %s", (unsigned long long)a->webhook->id, webhook_status_name(a->webhook->status));
+        if (a->webhook->failures)
+            buf_printf(out, " after %llu failures", (unsigned long long)a->webhook->failures);
+        if (a->webhook->next_ms)
+            buf_printf(out, ", next at %llus", (unsigned long long)((a->webhook->next_ms - epoch_ms) / 1000));
+        if (!a->webhook->enabled)
+            buf_puts(out, " off");
+        break;
+    case WIRE__ANSWER__BODY_DELIVERY:
+        buf_printf(out, "delivery_%llu %s", (unsigned long long)a->delivery->id, delivery_status_name(a->delivery->status));
+        break;
     case WIRE__ANSWER__BODY_REPORT_ACK: {
         const Wire__SessionAck *k = a->report_ack->sessions[0];
         buf_printf(out, "%s upto %llu", k->forget ? "forget" : k->ended ? "ended" : "kept", (unsigned long long)k->output_upto);
@@ -624,6 +711,11 @@ static void say_rows(struct buf *out)
         buf_printf(out, "; row %s", row_name(r->row));
         if (*r->field)
             buf_printf(out, " %s", r->field);
+        if (r->row == ROW_WEBHOOK_UPDATED)
+            buf_printf(out, " %s>%s", r->old_value, r->new_value);
+        if (r->row == ROW_WEBHOOK_FIRED)
+            buf_printf(out, " delivery_%llu evt_%llu %s%s", (unsigned long long)r->delivery, (unsigned long long)r->event, r->event_type,
+                       *r->error ? " given up" : "");
         wire__row__free_unpacked(r, NULL);
         at += sizeof n + n;
     }
@@ -794,6 +886,19 @@ static const char *const random_forms[] = {
     "ask resolve task=%t approve",
     "ask resolve approval=%n reject feedback=no",
     "ask settings_put approval=%y",
+    "ask webhook_create url=http://x/%n events=* secret",
+    "ask webhook_create url=http://x/%n events=task.created,session.failed secret",
+    "ask webhook_edit webhook=%d enabled=%y",
+    "ask webhook_edit webhook=%d enabled=yes passed=%t url=http://y%n/ events=task.updated",
+    "ask webhook_edit webhook=%d events=* passed=%t",
+    "ask webhook_test webhook=%d",
+    "ask webhook_delete webhook=%d",
+    "broker hook_next webhook=%d passed=%t",
+    "broker hook_next webhook=%d",
+    "broker hook_next webhook=%d",
+    "worker hook_report webhook=%d delivery=%t attempt=1 status=200",
+    "worker hook_report webhook=%d delivery=%t attempt=1 status=500",
+    "worker hook_report webhook=%d delivery=%t attempt=%n error=gone",
     "ask desktop_act desktop=%d act=stop",
     "ask desktop_act desktop=%d act=start",
     "ask desktop_act desktop=%d act=restart",
@@ -862,6 +967,25 @@ static void play_random(const char *line)
     }
 }
 
+// With enough ticks nothing is left of what was deleted.
+static void check_swept(void)
+{
+    struct txn *t;
+    struct cursor c;
+    for (int i = 0; i < 100; i++)
+        play_random("at 7d broker tick");
+    assert_int_equal(store_begin(stage.store, false, &t), ERR_OK);
+    assert_int_equal(cursor_open(&c, t, DB_DELIVERY, NULL), ERR_OK);
+    for (bool on = cursor_seek(&c, NULL); on; on = cursor_next(&c)) {
+        struct key k;
+        struct slice s;
+        kind_key(KIND_WEBHOOK, key_read_u64(c.key.b), key_read_u64(c.key.b + 8), &k);
+        assert_int_equal(store_get(t, DB_WEBHOOK, &k, &s), ERR_OK);
+    }
+    cursor_close(&c);
+    store_abort(t);
+}
+
 static void random_commands(void **state)
 {
     const char *given = getenv("SEED");
@@ -882,6 +1006,8 @@ static void random_commands(void **state)
             if (i % 10 == 0)
                 check_store();
         }
+        check_store();
+        check_swept();
         check_store();
         stage_close();
         if (given)
