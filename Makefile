@@ -39,24 +39,27 @@ PKG_common  := libuv libprotobuf-c jansson libsodium libsystemd
 PKG_broker  := lmdb libxxhash
 PKG_gateway := openssl
 PKG_worker  := libcurl
+PKG_mcctl   := libuv libprotobuf-c jansson libsodium libcurl
 # nng stays a shared library: common/bus.c stands in front of two of its functions.
 LIBS_broker  := $(shell pkg-config --libs $(PKG_common) $(PKG_broker)) -lnng -lpthread
 LIBS_gateway := $(shell pkg-config --libs $(PKG_common) $(PKG_gateway)) -lnng -lpthread
 LIBS_worker  := $(shell pkg-config --libs $(PKG_common) $(PKG_worker)) -lnng -lpthread
+LIBS_mcctl   := $(shell pkg-config --libs $(PKG_mcctl)) -lm -lpthread
 
 # `make V=1` shows the whole commands.
 say = $(if $(V),,@printf '  %-5s %s\n' $(1) $@;)
 
 LLHTTP := /usr/share/llhttp
 PROGRAMS := mc-broker mc-gateway mc-worker
-BINS := $(PROGRAMS:%=$(OUT)/bin/%)
+BINS := $(PROGRAMS:%=$(OUT)/bin/%) $(OUT)/bin/mcctl
+MADE := $(OUT)/mcctl.1 $(OUT)/mcctl.bash $(OUT)/mcctl.zsh
 
 .SECONDARY:
 .SECONDEXPANSION:
 .DELETE_ON_ERROR:
-.PHONY: all help asan tsan unit test check fuzz bench install clean
+.PHONY: all help asan tsan unit test check fuzz bench bench-scale install deb clean
 
-all: $(BINS)
+all: $(BINS) $(MADE)
 
 help:
 	@echo 'make            the programs, into $(OUT)/bin'
@@ -65,7 +68,9 @@ help:
 	@echo 'make asan tsan  the programs and tests with sanitizers, into build-asan, build-tsan'
 	@echo 'make fuzz       fuzz targets (clang, libFuzzer), into build-fuzz; FUZZ_SECONDS=60 each'
 	@echo 'make bench      the figures of the performance section'
+	@echo 'make bench-scale  what 10 million events cost against 10 thousand (SCALE=full; less by default)'
 	@echo 'make install    DESTDIR= PREFIX=$(PREFIX)'
+	@echo 'make deb        a Debian package and the list of what it is made with (CycloneDX), into $(OUT)'
 
 objs = $(patsubst %.c,$(OUT)/%.o,$(sort $(wildcard $(1)/*.c)))
 
@@ -82,6 +87,14 @@ $(OUT)/llhttp/%.o: $(LLHTTP)/%.c
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) -I/usr/share/include/llhttp $(THIRD) -Wno-unused -c -o $@ $<
 
+# The description of the API: joined, and then taken into an object as it is.
+OPENAPI := gateway/openapi/head.json $(sort $(wildcard gateway/openapi/paths/*.json)) gateway/openapi/components.json
+$(OUT)/gen/openapi.json: gateway/openapi/join.awk $(OPENAPI) Makefile
+	@mkdir -p $(@D)
+	$(call say,JOIN)LC_ALL=C awk -v version=$(VERSION) -f $< $(OPENAPI) >$@
+$(OUT)/gateway/openapi_text.o: $(OUT)/gen/openapi.json
+$(OUT)/gateway/openapi_text.o: CPPFLAGS_gateway = -DOPENAPI_JSON='"$(OUT)/gen/openapi.json"'
+
 GEN_H := $(OUT)/gen/wire.pb-c.h $(OUT)/gen/record.pb-c.h
 
 # --- ours
@@ -90,10 +103,14 @@ $(OUT)/%.o: %.c | $(GEN_H)
 	$(call say,CC)$(CC) $(CPPFLAGS) $(CPPFLAGS_$(firstword $(subst /, ,$*))) $(CFLAGS) -c -o $@ $<
 CPPFLAGS_gateway := -isystem /usr/share/include/llhttp
 # The folders a test links come first: two of them may have a header of the same name.
-CPPFLAGS_tests    = $(patsubst %,-I%,$(filter broker gateway worker,$(shell sed -n '1s,^// links: *,,p' $<))) \
+CPPFLAGS_tests    = $(patsubst %,-I%,$(subst mcctl,tools/mcctl,$(filter broker gateway worker mcctl,$(shell sed -n '1s,^// links: *,,p' $<)))) \
                     -Ibroker -Igateway -Iworker -Itests/lib -isystem /usr/share/include/llhttp
 
 $(OUT)/lib%.a: $$(filter-out $(OUT)/$$*/main.o,$$(call objs,$$*))
+	@rm -f $@
+	$(call say,AR)ar rcs $@ $^
+
+$(OUT)/libmcctl.a: $(filter-out $(OUT)/tools/mcctl/main.o,$(call objs,tools/mcctl))
 	@rm -f $@
 	$(call say,AR)ar rcs $@ $^
 
@@ -101,16 +118,26 @@ GEN_common  := $(OUT)/gen/wire.pb-c.o
 GEN_broker  := $(OUT)/gen/record.pb-c.o
 GEN_gateway := $(OUT)/llhttp/api.o $(OUT)/llhttp/http.o $(OUT)/llhttp/llhttp.o
 GEN_worker  :=
+GEN_mcctl   :=
 
 $(OUT)/bin/mc-%: $(OUT)/%/main.o $(OUT)/lib%.a $(OUT)/libcommon.a $(GEN_common) $$(GEN_$$*)
 	@mkdir -p $(@D)
 	$(call say,LINK)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS_$*)
 
+$(OUT)/bin/mcctl: $(OUT)/tools/mcctl/main.o $(OUT)/libmcctl.a $(OUT)/libcommon.a $(GEN_common)
+	@mkdir -p $(@D)
+	$(call say,LINK)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS_mcctl)
+# Its manual page and completions are made from its own table of commands.
+$(OUT)/mcctl.1: $(OUT)/bin/mcctl
+	$(call say,MADE)$< man >$@
+$(OUT)/mcctl.bash $(OUT)/mcctl.zsh: $(OUT)/mcctl.%: $(OUT)/bin/mcctl
+	$(call say,MADE)$< completion $* >$@
+
 # --- tests. A unit test names the archives it may use in its first line:  // links: broker lmdb
 UNIT := $(patsubst tests/unit/%.c,$(OUT)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
 unit_word  = $(shell sed -n '1s,^// links: *,,p' tests/unit/$(1).c)
-unit_libs  = $(foreach w,$(filter common broker gateway worker,$(call unit_word,$(1))),$(OUT)/lib$(w).a $(GEN_$(w)))
-unit_flags = $(foreach w,$(filter-out common broker gateway worker,$(call unit_word,$(1))),-l$(w))
+unit_libs  = $(foreach w,$(filter common broker gateway worker mcctl,$(call unit_word,$(1))),$(OUT)/lib$(w).a $(GEN_$(w)))
+unit_flags = $(foreach w,$(filter-out common broker gateway worker mcctl,$(call unit_word,$(1))),-l$(w))
 $(OUT)/tests/%: $(OUT)/tests/unit/%.o $$(call objs,tests/lib) $$(call unit_libs,$$*)
 	@mkdir -p $(@D)
 	$(call say,LINK)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(call objs,tests/lib) -Wl,--start-group $(call unit_libs,$*) -Wl,--end-group $(call unit_flags,$*) -lcmocka
@@ -126,13 +153,26 @@ fuzz:
 	tools/fuzz
 bench:
 	tests/bench/run
+# SCALE=small (default) or full: the same questions to a small and to a large store.
+bench-scale: all $(OUT)/bench/fill
+	tests/bench/scale
+$(OUT)/bench/%: $(OUT)/tests/bench/%.o $(OUT)/libbroker.a $(OUT)/libcommon.a $(GEN_common) $(GEN_broker)
+	@mkdir -p $(@D)
+	$(call say,LINK)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS_broker)
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 0755 $(BINS) $(DESTDIR)$(PREFIX)/bin
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	install -d $(DESTDIR)$(PREFIX)/share/zsh/site-functions
+	install -m 0644 $(OUT)/mcctl.1 $(DESTDIR)$(PREFIX)/share/man/man1/mcctl.1
+	install -m 0644 $(OUT)/mcctl.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/mcctl
+	install -m 0644 $(OUT)/mcctl.zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_mcctl
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/lib/sysusers.d
 	for unit in systemd/*.service systemd/*.socket; do \
 	    sed 's,/usr/local/bin,$(PREFIX)/bin,' $$unit >$(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit#systemd/} || exit 1; done
 	install -m 0644 systemd/mission-control.sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/mission-control.conf
+deb: all
+	tools/deb $(OUT)
 clean:
 	rm -rf build build-asan build-tsan build-fuzz
 

@@ -1,5 +1,6 @@
 // From stored objects to the answer of a command, and the same again for a repeat.
 #include "commands.h"
+#include "store_account.h"
 #include "view.h"
 
 static struct view view_of(struct work *w)
@@ -26,6 +27,78 @@ enum err answer_desktop(struct work *w, const Rec__Desktop *d)
     struct view v = view_of(w);
     w->answer->body_case = WIRE__ANSWER__BODY_DESKTOP;
     return view_desktop(&v, d, &w->answer->desktop);
+}
+
+void answer_event(struct work *w, Wire__Row *row)
+{
+    w->answer->body_case = WIRE__ANSWER__BODY_EVENT;
+    w->answer->event = row;
+}
+
+// A row stays as it was written; one so old that it is gone was answered long ago.
+static enum err event_again(struct work *w, uint64_t number)
+{
+    struct key k = { .n = 0 };
+    struct slice s;
+    enum err e = store_get(w->txn, DB_LOG, key_u64(&k, number), &s);
+    if (e)
+        return e == ERR_NOT_FOUND ? ERR_OUTCOME_UNKNOWN : e;
+    Wire__Row *row = wire__row__unpack(arena_allocator(w->arena), s.n, s.p);
+    if (!row)
+        return ERR_CORRUPT;
+    answer_event(w, row);
+    return ERR_OK;
+}
+
+enum err answer_worker(struct work *w, const Rec__Peer *p)
+{
+    struct view v = view_of(w);
+    w->answer->body_case = WIRE__ANSWER__BODY_WORKER;
+    return view_worker(&v, p, &w->answer->worker);
+}
+
+enum err answer_user(struct work *w, const Rec__User *u)
+{
+    struct view v = view_of(w);
+    w->answer->body_case = WIRE__ANSWER__BODY_USER;
+    return view_user(&v, u, &w->answer->user);
+}
+
+enum err answer_credential(struct work *w, const Rec__Key *k, const Rec__User *u)
+{
+    struct view v = view_of(w);
+    w->answer->body_case = WIRE__ANSWER__BODY_CREDENTIAL;
+    return view_credential(&v, k, u, &w->answer->credential);
+}
+
+// The workspace as it was made: with the first of its users and that one's first key.
+enum err answer_workspace_made(struct work *w, uint64_t workspace)
+{
+    struct view v = view_of(w);
+    const Rec__Workspace *ws;
+    Rec__User *u;
+    Rec__Key *k;
+    uint64_t user = 0, key = 0;
+    Wire__WorkspaceMade *o = arena_alloc(w->arena, sizeof *o);
+    if (!o)
+        return ERR_NO_MEMORY;
+    *o = (Wire__WorkspaceMade)WIRE__WORKSPACE_MADE__INIT;
+    w->answer->body_case = WIRE__ANSWER__BODY_WORKSPACE_MADE;
+    w->answer->workspace_made = o;
+    enum err e = view_workspace(&v, workspace, &ws);
+    if (!e)
+        e = view_workspace_of(&v, ws, &o->workspace);
+    if (!e)
+        e = account_user_after(w->txn, workspace, 0, &user);
+    if (!e)
+        e = work_get(w, KIND_USER, workspace, user, &u, NULL);
+    if (!e)
+        e = view_user(&v, u, &o->admin);
+    if (!e)
+        e = account_key_after(w->txn, INDEX_KEY_USER, workspace, user, 0, &key);
+    if (!e)
+        e = work_get(w, KIND_KEY, workspace, key, &k, NULL);
+    return e ? e : view_key(&v, k, &o->key);
 }
 
 enum err answer_webhook(struct work *w, const Rec__Webhook *h)
@@ -68,6 +141,32 @@ static enum err again(struct work *w, const Rec__Outcome *o)
         w->answer->body_case = WIRE__ANSWER__BODY_KEY;
         return e ? e : view_key(&v, k, &w->answer->key);
     }
+    case WIRE__ANSWER__BODY_EVENT:
+        return event_again(w, o->id);
+    case WIRE__ANSWER__BODY_WORKER: {
+        Rec__Peer *p;
+        e = work_get(w, KIND_PEER, 0, o->id, &p, NULL);
+        return e ? e : answer_worker(w, p);
+    }
+    case WIRE__ANSWER__BODY_COMMENT:
+        return answer_comment_again(w, o->workspace, o->id);
+    case WIRE__ANSWER__BODY_AGENT:
+        return answer_agent_again(w, o->workspace, o->id);
+    case WIRE__ANSWER__BODY_USER: {
+        Rec__User *u;
+        e = work_get(w, KIND_USER, o->workspace, o->id, &u, NULL);
+        return e ? e : answer_user(w, u);
+    }
+    case WIRE__ANSWER__BODY_CREDENTIAL: {
+        Rec__Key *k;
+        Rec__User *u;
+        e = account_key(w->txn, w->arena, o->workspace, o->id, &k);
+        if (!e)
+            e = work_get(w, KIND_USER, k->workspace, k->user, &u, NULL);
+        return e ? e : answer_credential(w, k, u);
+    }
+    case WIRE__ANSWER__BODY_WORKSPACE_MADE:
+        return answer_workspace_made(w, o->id);
     case WIRE__ANSWER__BODY_WEBHOOK: {
         Rec__Webhook *h;
         e = work_get(w, KIND_WEBHOOK, o->workspace, o->id, &h, NULL);

@@ -5,8 +5,13 @@
 #include <string.h>
 #include "commands.h"
 #include "crypto.h"
+#include "migrate.h"
+#include "store_account.h"
 
-enum { GROWS = 1 }; // refused while the store has no room
+enum {
+    GROWS = 1, // refused while the store has no room
+    OPEN = 2,  // comes without an actor: nobody is signed in yet, or nobody in particular is meant
+};
 
 // The commands: item, function, who may send it, least role of the actor, flags.
 #define COMMANDS(M)                                                      \
@@ -17,14 +22,26 @@ enum { GROWS = 1 }; // refused while the store has no room
     M(TASK_CANCEL,    task_cancel,    GATEWAY, ROLE_OPERATOR, 0)         \
     M(TASK_RETRY,     task_retry,     GATEWAY, ROLE_OPERATOR, GROWS)     \
     M(RESOLVE,        resolve,        GATEWAY, ROLE_OPERATOR, 0)         \
+    M(COMMENT_ADD,    comment_add,    GATEWAY, ROLE_OPERATOR, GROWS)     \
     M(DESKTOP_CREATE, desktop_create, GATEWAY, ROLE_ADMIN,    GROWS)     \
     M(DESKTOP_EDIT,   desktop_edit,   GATEWAY, ROLE_ADMIN,    0)         \
     M(DESKTOP_DELETE, desktop_delete, GATEWAY, ROLE_ADMIN,    0)         \
     M(DESKTOP_ACT,    desktop_act,    GATEWAY, ROLE_OPERATOR, 0)         \
+    M(AGENT_EDIT,     agent_edit,     GATEWAY, ROLE_ADMIN,    0)         \
     M(KEY_CREATE,     key_create,     GATEWAY, ROLE_VIEWER,   GROWS)     \
     M(KEY_REVOKE,     key_revoke,     GATEWAY, ROLE_VIEWER,   0)         \
+    M(USER_CREATE,    user_create,    GATEWAY, ROLE_ADMIN,    GROWS)     \
+    M(USER_EDIT,      user_edit,      GATEWAY, ROLE_ADMIN,    0)         \
+    M(USER_DELETE,    user_delete,    GATEWAY, ROLE_ADMIN,    0)         \
+    M(SIGN_IN,        sign_in,        GATEWAY, ROLE_NONE,     OPEN)      \
+    M(SIGN_OUT,       sign_out,       GATEWAY, ROLE_VIEWER,   0)         \
+    M(PASSWORD_SET,   password_set,   GATEWAY, ROLE_VIEWER,   0)         \
+    M(KEYS_USED,      keys_used,      GATEWAY, ROLE_NONE,     OPEN)      \
+    M(WORKSPACE_CREATE, workspace_create, GATEWAY, ROLE_ADMIN, GROWS)    \
     M(SETTINGS_PUT,   settings_put,   GATEWAY, ROLE_ADMIN,    0)         \
     M(WORKER_ADD,     worker_add,     GATEWAY, ROLE_ADMIN,    GROWS)     \
+    M(MAINTENANCE,    maintenance,    GATEWAY, ROLE_ADMIN,    GROWS)     \
+    M(WORKER_DRAIN,   worker_drain,   GATEWAY, ROLE_ADMIN,    0)         \
     M(WEBHOOK_CREATE, webhook_create, GATEWAY, ROLE_ADMIN,    GROWS)     \
     M(WEBHOOK_EDIT,   webhook_edit,   GATEWAY, ROLE_ADMIN,    0)         \
     M(WEBHOOK_DELETE, webhook_delete, GATEWAY, ROLE_ADMIN,    0)         \
@@ -39,6 +56,8 @@ enum { GROWS = 1 }; // refused while the store has no room
     M(EXPIRE,         expire,         BROKER,  ROLE_NONE,     0)         \
     M(RELEASE,        release,        BROKER,  ROLE_NONE,     0)         \
     M(OBSERVE,        observe,        BROKER,  ROLE_NONE,     0)         \
+    M(SAMPLE,         sample,         BROKER,  ROLE_NONE,     GROWS)     \
+    M(ALERT,          alert,          BROKER,  ROLE_NONE,     0)         \
     M(TICK,           tick,           BROKER,  ROLE_NONE,     0)
 
 struct command {
@@ -78,7 +97,7 @@ enum err meta_read(struct txn *t, struct arena *a, Rec__Meta **ret)
         if (!*ret)
             return ERR_NO_MEMORY;
         **ret = (Rec__Meta)REC__META__INIT;
-        (*ret)->schema = 1;
+        (*ret)->schema = STORE_SCHEMA;
         (*ret)->oldest = 1;
     }
     // one counter for every kind there is, also kinds that came with a later version
@@ -94,7 +113,7 @@ enum err meta_read(struct txn *t, struct arena *a, Rec__Meta **ret)
     return ERR_OK;
 }
 
-// The actor of a gateway's command, from the key alone: a revoked key changes nothing, whatever the gateway remembers.
+// The actor of a gateway's command, from the key (or session) alone: a revoked one changes nothing, whatever the gateway remembers.
 static enum err authenticate(struct work *w, const struct command *c)
 {
     const Wire__Actor *a = w->cmd->item->actor;
@@ -102,12 +121,12 @@ static enum err authenticate(struct work *w, const struct command *c)
     Rec__User *u;
     if (!a)
         return ERR_UNAUTHORIZED;
-    enum err e = work_get(w, KIND_KEY, a->workspace, a->key, &k, NULL);
+    enum err e = account_key(w->txn, w->arena, a->workspace, a->key, &k);
     if (!e)
         e = work_get(w, KIND_USER, k->workspace, k->user, &u, NULL);
     if (e)
         return e == ERR_NOT_FOUND ? ERR_UNAUTHORIZED : e;
-    if (k->expires_ms && k->expires_ms <= w->now_ms)
+    if (account_key_over(k, w->now_ms, USE_TOLD_LATE_MS) || u->disabled)
         return ERR_UNAUTHORIZED;
     w->workspace = k->workspace;
     w->key = k->id;
@@ -160,6 +179,13 @@ static uint64_t answered_id(const Wire__Answer *a)
     case WIRE__ANSWER__BODY_APPROVAL: return a->approval->id;
     case WIRE__ANSWER__BODY_DESKTOP: return a->desktop->id;
     case WIRE__ANSWER__BODY_KEY: return a->key->id;
+    case WIRE__ANSWER__BODY_EVENT: return a->event->number;
+    case WIRE__ANSWER__BODY_COMMENT: return a->comment->id;
+    case WIRE__ANSWER__BODY_AGENT: return a->agent->id;
+    case WIRE__ANSWER__BODY_WORKER: return a->worker->id;
+    case WIRE__ANSWER__BODY_USER: return a->user->id;
+    case WIRE__ANSWER__BODY_CREDENTIAL: return a->credential->key;
+    case WIRE__ANSWER__BODY_WORKSPACE_MADE: return a->workspace_made->workspace->id;
     case WIRE__ANSWER__BODY_WEBHOOK: return a->webhook->id;
     case WIRE__ANSWER__BODY_DELIVERY: return a->delivery->id;
     default: return 0;
@@ -210,7 +236,7 @@ static enum err dispatch(struct work *w, const struct command *c)
     enum err e = ERR_OK;
     if (c->sender != w->cmd->sender && w->cmd->sender != SENDER_BROKER)
         return ERR_FORBIDDEN;
-    if (w->cmd->sender == SENDER_GATEWAY)
+    if (w->cmd->sender == SENDER_GATEWAY && !(c->flags & OPEN))
         e = authenticate(w, c);
     if (!e && w->cmd->client_id)
         e = repeat(w, &done);

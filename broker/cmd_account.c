@@ -1,40 +1,12 @@
 // Commands on keys, settings and peers, and the first start.
 #include <string.h>
+#include "change.h"
 #include "commands.h"
 #include "crypto.h"
+#include "store_account.h"
 #include "view.h"
 
 // ---------------------------------------------------------------- keys
-
-static enum err key_row(struct work *w, const Rec__Key *k, unsigned kind)
-{
-    Wire__Row r = WIRE__ROW__INIT;
-    r.entity = k->id;
-    r.name = k->name;
-    r.key_role = k->role;
-    r.key_hash = k->hash;
-    return work_row(w, &r, kind);
-}
-
-static enum err add_key(struct work *w, const Wire__KeyCreate *m, uint64_t user, uint32_t role, Rec__Key **ret)
-{
-    Rec__Key *k = arena_alloc(w->arena, sizeof *k);
-    if (!k)
-        return ERR_NO_MEMORY;
-    *k = (Rec__Key)REC__KEY__INIT;
-    k->id = work_id(w, ENTITY_KEY);
-    k->workspace = w->workspace;
-    k->name = m->name;
-    k->role = role;
-    k->user = user;
-    k->created_ms = w->now_ms;
-    k->expires_ms = m->expires_ms;
-    k->hash = m->hash;
-    k->last4 = m->last4;
-    *ret = k;
-    enum err e = work_put(w, KIND_KEY, NULL, k);
-    return e ? e : key_row(w, k, ROW_KEY_CREATED);
-}
 
 enum err cmd_key_create(struct work *w)
 {
@@ -42,6 +14,7 @@ enum err cmd_key_create(struct work *w)
     struct view v = { .txn = w->txn, .arena = w->arena };
     struct key prefix = { .n = 0 };
     struct slice taken;
+    unsigned n;
     Rec__Key *k;
     struct fault f;
     enum err e = check_key_create(m, &f);
@@ -54,7 +27,12 @@ enum err cmd_key_create(struct work *w)
     e = store_get(w->txn, DB_INDEX, key_bytes(key_u8(&prefix, INDEX_KEY_HASH), m->hash.data, m->hash.len), &taken);
     if (e != ERR_NOT_FOUND)
         return e ? e : work_refuse(w, ERR_BAD_STATE, NULL, "This key exists already");
-    e = add_key(w, m, w->user, m->role ? m->role : w->role, &k);
+    e = account_count(w->txn, INDEX_KEY_USER, w->workspace, w->user, KEYS_A_USER_MAX, &n);
+    if (e)
+        return e;
+    if (n == KEYS_A_USER_MAX)
+        return work_refuse(w, ERR_BAD_STATE, NULL, "A user can have at most 1000 keys: revoke some first");
+    e = account_add_key(w, m, w->user, m->role ? m->role : w->role, &k);
     w->answer->body_case = WIRE__ANSWER__BODY_KEY;
     return e ? e : view_key(&v, k, &w->answer->key);
 }
@@ -71,7 +49,7 @@ enum err cmd_key_revoke(struct work *w)
     if (k->role > w->role)
         return work_refuse(w, ERR_FORBIDDEN, NULL, "The key's role is higher than your own");
     e = work_del(w, KIND_KEY, &old, k);
-    return e ? e : key_row(w, k, ROW_KEY_REVOKED);
+    return e ? e : account_key_row(w, k, ROW_KEY_REVOKED);
 }
 
 // ---------------------------------------------------------------- settings
@@ -90,18 +68,6 @@ static char *percent_text(struct work *w, uint32_t hundredths)
     return work_copy(w, t + 1, ID_TEXT_MAX);
 }
 
-static enum err setting_row(struct work *w, const char *field, char *before, char *after)
-{
-    union { const char *in; char *out; } name = { field };
-    Wire__Row r = WIRE__ROW__INIT;
-    if (strcmp(before, after) == 0)
-        return ERR_OK;
-    r.field = name.out;
-    r.old_value = before;
-    r.new_value = after;
-    return work_row(w, &r, ROW_SETTINGS_UPDATED);
-}
-
 enum err cmd_settings_put(struct work *w)
 {
     const Wire__SettingsPut *m = w->cmd->item->settings_put;
@@ -115,34 +81,35 @@ enum err cmd_settings_put(struct work *w)
     if (e)
         return e;
     const Wire__Settings *s = m->settings;
-    struct {
+    struct changes c = change_begin(w, ROW_SETTINGS_UPDATED);
+    const struct {
         unsigned bit;
         const char *field;
         uint32_t *at, to;
-        char *(*text)(struct work *, uint32_t);
     } percent[] = {
-        { SET_CPU, "alertThresholds.cpu", &ws->cpu, s->cpu, percent_text },
-        { SET_MEMORY, "alertThresholds.memory", &ws->memory, s->memory, percent_text },
-        { SET_DISK, "alertThresholds.disk", &ws->disk, s->disk, percent_text },
+        { SET_CPU, "alertThresholds.cpu", &ws->cpu, s->cpu },
+        { SET_MEMORY, "alertThresholds.memory", &ws->memory, s->memory },
+        { SET_DISK, "alertThresholds.disk", &ws->disk, s->disk },
     };
-    for (size_t i = 0; i < sizeof percent / sizeof *percent && !e; i++)
+    for (size_t i = 0; i < sizeof percent / sizeof *percent; i++)
         if (m->set & percent[i].bit) {
-            e = setting_row(w, percent[i].field, percent_text(w, *percent[i].at), percent_text(w, percent[i].to));
+            change_text(&c, percent[i].field, percent_text(w, *percent[i].at), percent_text(w, percent[i].to));
             *percent[i].at = percent[i].to;
         }
-    if (!e && (m->set & SET_REQUIRE_APPROVAL)) {
-        e = setting_row(w, "requireApproval", work_copy(w, ws->require_approval ? "true" : "false", 8),
-                        work_copy(w, s->require_approval ? "true" : "false", 8));
+    if (m->set & SET_REQUIRE_APPROVAL) {
+        change_flag(&c, "requireApproval", ws->require_approval, s->require_approval);
         ws->require_approval = s->require_approval;
     }
-    if (!e && (m->set & SET_RETENTION)) {
-        e = setting_row(w, "retentionDays", work_number(w, ws->retention_days), work_number(w, s->retention_days));
+    if (m->set & SET_RETENTION) {
+        change_number(&c, "retentionDays", ws->retention_days, s->retention_days);
         ws->retention_days = s->retention_days;
     }
-    if (!e && (m->set & SET_TIMEOUT)) {
-        e = setting_row(w, "defaultTimeoutSeconds", work_number(w, ws->default_timeout_s), work_number(w, s->default_timeout_s));
+    if (m->set & SET_TIMEOUT) {
+        change_number(&c, "defaultTimeoutSeconds", ws->default_timeout_s, s->default_timeout_s);
         ws->default_timeout_s = s->default_timeout_s;
     }
+    work_touch_desktop(w, w->workspace, 0); // whoever judges by thresholds looks at them again
+    e = c.err;
     if (!e)
         e = work_put(w, KIND_WORKSPACE, NULL, ws);
     w->answer->body_case = WIRE__ANSWER__BODY_SETTINGS;
@@ -169,8 +136,7 @@ enum err cmd_worker_add(struct work *w)
     if (e != ERR_NOT_FOUND)
         return e ? e : work_refuse(w, ERR_BAD_STATE, "name", "There is one of that name already");
     Rec__Peer *p = arena_alloc(w->arena, sizeof *p);
-    Wire__Worker *o = arena_alloc(w->arena, sizeof *o);
-    if (!p || !o)
+    if (!p)
         return ERR_NO_MEMORY;
     *p = (Rec__Peer)REC__PEER__INIT;
     p->id = m->peer == 2 ? work_id(w, ENTITY_WORKER) : GATEWAY_IDS + work_id(w, ENTITY_SYSTEM);
@@ -178,62 +144,42 @@ enum err cmd_worker_add(struct work *w)
     p->role = m->peer;
     p->public_key = m->public_key;
     p->created_ms = w->now_ms;
-    *o = (Wire__Worker)WIRE__WORKER__INIT;
-    o->id = p->id;
-    o->name = p->name;
-    w->answer->body_case = WIRE__ANSWER__BODY_WORKER;
-    w->answer->worker = o;
-    return work_put(w, KIND_PEER, NULL, p);
+    e = work_put(w, KIND_PEER, NULL, p);
+    if (!e && w->user) { // those the broker makes for itself at its start are nobody's doing
+        Wire__Row row = WIRE__ROW__INIT;
+        row.entity = p->id;
+        row.name = p->name;
+        e = work_row(w, &row, ROW_WORKER_CREATED);
+    }
+    return e ? e : answer_worker(w, p);
 }
 
 // ---------------------------------------------------------------- the first start
 
-static enum err make_workspace(struct work *w)
-{
-    static char name[] = "default";
-    Rec__Workspace ws = REC__WORKSPACE__INIT;
-    ws.id = ws.workspace = w->workspace = work_id(w, ENTITY_WORKSPACE);
-    ws.name = name;
-    ws.created_ms = w->now_ms;
-    ws.cpu = ws.memory = ws.disk = 9000;
-    ws.retention_days = 30;
-    ws.default_timeout_s = 3600;
-    return work_put(w, KIND_WORKSPACE, NULL, &ws);
-}
-
 static enum err make_admin(struct work *w, const Wire__Init *m)
 {
-    static char name[] = "admin", key_name[] = "admin-api-key";
-    Rec__User u = REC__USER__INIT;
+    static char name[] = "admin", no_password[1], key_name[] = "admin-api-key";
     Wire__KeyCreate kc = WIRE__KEY_CREATE__INIT;
-    Wire__Row r = WIRE__ROW__INIT;
+    Rec__User *u;
     Rec__Key *k;
-    u.id = work_id(w, ENTITY_USER);
-    u.workspace = w->workspace;
-    u.name = name;
-    u.role = ROLE_ADMIN;
-    u.created_ms = w->now_ms;
-    r.entity = u.id;
-    r.name = name;
-    enum err e = work_put(w, KIND_USER, NULL, &u);
-    if (!e)
-        e = work_row(w, &r, ROW_USER_CREATED);
+    enum err e = account_add_user(w, name, ROLE_ADMIN, no_password, &u);
     kc.name = key_name;
     kc.hash = m->admin_key_hash;
     kc.last4 = m->admin_key_last4;
-    return e ? e : add_key(w, &kc, u.id, ROLE_ADMIN, &k);
+    return e ? e : account_add_key(w, &kc, u->id, ROLE_ADMIN, &k);
 }
 
-// Workspace, user and key of an empty store, and the desktop `local` if asked for. On a store in use it changes nothing.
+// Workspace, user and key of an empty store, and the desktop `local` if asked for. A store in use is only brought up to date.
 enum err cmd_init(struct work *w)
 {
     const Wire__Init *m = w->cmd->item->init;
+    static char first[] = "default";
     if (w->turn->meta->last_id[ENTITY_WORKSPACE])
-        return ERR_OK;
+        return ERR_OK; // a start that was cut off before it had heard of it
     if (m->admin_key_hash.len != HASH_SIZE)
         return ERR_BAD_REQUEST;
     w->turn->meta->epoch = m->epoch_seed;
-    enum err e = make_workspace(w);
+    enum err e = account_add_workspace(w, first);
     if (!e)
         e = make_admin(w, m);
     if (e || !m->local_desktop)

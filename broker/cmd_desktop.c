@@ -1,5 +1,6 @@
 // Commands on desktops, and what workers observe of them.
 #include <string.h>
+#include "change.h"
 #include "commands.h"
 #include "life.h"
 
@@ -28,15 +29,22 @@ static void set_chat(Rec__Desktop *d, const Wire__DesktopPut *m, bool edit)
         d->chat_key = none;
 }
 
-static enum err row(struct work *w, const Rec__Desktop *d, unsigned kind, char *field, char *name)
+static void about(const Rec__Desktop *d, Wire__Row *r)
+{
+    r->desktop = d->id;
+    r->agent = d->agent;
+    r->name = d->name;
+    r->status = d->status;
+}
+
+static enum err row(struct work *w, const Rec__Desktop *d, unsigned kind)
 {
     Wire__Row r = WIRE__ROW__INIT;
-    r.desktop = d->id;
-    r.agent = d->agent;
-    r.name = name;
-    r.status = d->status;
-    if (field)
-        r.field = field;
+    about(d, &r);
+    if (kind == ROW_AGENT_CREATED) {
+        r.name = d->agent_name;
+        r.agent_role = d->agent_role;
+    }
     return work_row(w, &r, kind);
 }
 
@@ -69,84 +77,120 @@ enum err cmd_desktop_create(struct work *w)
     d->host_key = m->host_key;
     d->created_ms = w->now_ms;
     set_chat(d, m, false);
-    e = row(w, d, ROW_DESKTOP_CREATED, NULL, d->name);
+    e = row(w, d, ROW_DESKTOP_CREATED);
     if (!e)
-        e = row(w, d, ROW_AGENT_CREATED, NULL, d->agent_name);
+        e = row(w, d, ROW_AGENT_CREATED);
     if (!e)
         e = life_desktop(w, d, DESKTOP_BOOTING, "");
     return e ? e : answer_desktop(w, d);
 }
 
-// The names of what is edited, as the API says them.
-static char *edited(struct work *w, unsigned set)
+// "one, two"
+static char *joined(struct work *w, char *const *labels, size_t n)
 {
-    static const char *const names[] = { "name", "address", "pool", "labels", "maxTasks", "chat", "startCommand", "stopCommand", "hostKey", "chat.key" };
-    char text[128];
-    size_t at = 0;
-    for (unsigned i = 0; i < sizeof names / sizeof *names; i++) {
-        size_t n = strlen(names[i]);
-        if (!(set & 1u << i) || at + n + 2 > sizeof text)
-            continue;
-        if (at)
-            text[at++] = ',';
-        memcpy(text + at, names[i], n);
-        at += n;
+    static char nothing[1];
+    size_t room = 1, at = 0;
+    for (size_t i = 0; i < n; i++)
+        room += strlen(labels[i]) + 2;
+    char *text = arena_alloc(w->arena, room);
+    if (!text)
+        return nothing;
+    for (size_t i = 0; i < n; i++) {
+        size_t len = strlen(labels[i]);
+        if (i) {
+            memcpy(text + at, ", ", 2);
+            at += 2;
+        }
+        memcpy(text + at, labels[i], len);
+        at += len;
     }
     text[at] = 0;
-    return work_copy(w, text, sizeof text);
+    return text;
+}
+
+static void edit_text(struct changes *c, const char *field, bool given, char **at, char *to)
+{
+    if (!given)
+        return;
+    change_text(c, field, *at, to);
+    *at = to;
+}
+
+static void edit_plain(struct changes *c, Rec__Desktop *d, const Wire__DesktopPut *m)
+{
+    if (m->set & DEDIT_NAME)
+        c->row.name = m->name;
+    edit_text(c, "name", m->set & DEDIT_NAME, &d->name, m->name);
+    edit_text(c, "address", m->set & DEDIT_ADDRESS, &d->address, m->address);
+    edit_text(c, "pool", m->set & DEDIT_POOL, &d->pool, m->pool);
+    if (m->set & DEDIT_LABELS) {
+        change_text(c, "labels", joined(c->w, d->labels, d->n_labels), joined(c->w, m->labels, m->n_labels));
+        d->labels = m->labels;
+        d->n_labels = m->n_labels;
+    }
+    if (m->set & DEDIT_MAX_TASKS) {
+        change_number(c, "maxTasks", d->max_tasks, m->max_tasks);
+        d->max_tasks = m->max_tasks;
+    }
+    edit_text(c, "startCommand", m->set & DEDIT_START, &d->start_command, m->start_command);
+    edit_text(c, "stopCommand", m->set & DEDIT_STOP, &d->stop_command, m->stop_command);
+    edit_text(c, "hostKey", m->set & DEDIT_HOST_KEY, &d->host_key, m->host_key);
+}
+
+static bool same_octets(ProtobufCBinaryData a, ProtobufCBinaryData b)
+{
+    return a.len == b.len && (!a.len || memcmp(a.data, b.data, a.len) == 0);
+}
+
+// A key is sealed with fresh randomness each time: giving the same one again counts as a change, since nobody here can tell.
+static void edit_chat(struct changes *c, Rec__Desktop *d, const Wire__DesktopPut *m)
+{
+    const Rec__Desktop was = *d;
+    if (m->set & DEDIT_CHAT) {
+        set_chat(d, m, true);
+        d->agent_ready = d->status == DESKTOP_RUNNING && !*d->chat_url;
+    } else if (m->set & DEDIT_CHAT_KEY) {
+        d->chat_key = m->chat_key_sealed;
+    }
+    change_text(c, "chat.url", was.chat_url, d->chat_url);
+    change_text(c, "chat.model", was.chat_model, d->chat_model);
+    change_word(c, "chat.mode", chat_mode_name(was.chat_mode), chat_mode_name(d->chat_mode));
+    change_text(c, "chat.systemPrompt", was.chat_prompt, d->chat_prompt);
+    if (!same_octets(was.chat_key, d->chat_key))
+        change_secret(c, "chat.key");
 }
 
 enum err cmd_desktop_edit(struct work *w)
 {
     const Wire__DesktopPut *m = w->cmd->item->desktop_edit;
+    struct changes c = change_begin(w, ROW_DESKTOP_UPDATED);
+    struct index_entries old;
     Rec__Desktop *d;
     struct fault f;
     enum err e = check_desktop_edit(m, &f);
     if (e)
         return work_fault(w, e, &f);
-    e = work_get(w, KIND_DESKTOP, w->workspace, m->id, &d, NULL);
+    e = work_get(w, KIND_DESKTOP, w->workspace, m->id, &d, &old);
     if (e)
         return e;
     if ((m->set & DEDIT_ADDRESS) && d->driver == DRIVER_LOCAL && *m->address)
         return work_refuse(w, ERR_INVALID_FIELD, "address", "A local desktop has no address");
     if ((m->set & DEDIT_CHAT_KEY) && !(m->set & DEDIT_CHAT) && !*d->chat_url)
         return work_refuse(w, ERR_INVALID_FIELD, "chat.key", "The desktop has no chat endpoint");
-    if (m->set & DEDIT_NAME)
-        d->name = m->name;
-    if (m->set & DEDIT_ADDRESS)
-        d->address = m->address;
-    if (m->set & DEDIT_POOL)
-        d->pool = m->pool;
-    if (m->set & DEDIT_LABELS) {
-        d->labels = m->labels;
-        d->n_labels = m->n_labels;
-    }
-    if (m->set & DEDIT_MAX_TASKS)
-        d->max_tasks = m->max_tasks;
-    if (m->set & DEDIT_START)
-        d->start_command = m->start_command;
-    if (m->set & DEDIT_STOP)
-        d->stop_command = m->stop_command;
-    if (m->set & DEDIT_HOST_KEY)
-        d->host_key = m->host_key;
-    if (m->set & DEDIT_CHAT)
-        set_chat(d, m, true);
-    else if (m->set & DEDIT_CHAT_KEY)
-        d->chat_key = m->chat_key_sealed;
-    if (m->set & DEDIT_CHAT)
-        d->agent_ready = d->status == DESKTOP_RUNNING && !*d->chat_url;
+    about(d, &c.row);
+    edit_plain(&c, d, m);
+    edit_chat(&c, d, m);
     work_touch_desktop(w, d->workspace, d->id);
-    e = row(w, d, ROW_DESKTOP_UPDATED, edited(w, m->set), d->name);
-    if (!e)
-        e = work_put(w, KIND_DESKTOP, NULL, d);
+    e = c.err ? c.err : work_put(w, KIND_DESKTOP, &old, d);
     return e ? e : answer_desktop(w, d);
 }
 
 enum err cmd_desktop_delete(struct work *w)
 {
+    struct index_entries old;
     Rec__Desktop *d;
     struct counts *c;
-    enum err e = work_get(w, KIND_DESKTOP, w->workspace, w->cmd->item->desktop_delete->id, &d, NULL);
+    enum err e = work_get(w, KIND_DESKTOP, w->workspace, w->cmd->item->desktop_delete->id, &d, &old);
     if (!e)
         e = work_counts(w, d->workspace, d->id, &c);
     if (e)
@@ -154,8 +198,10 @@ enum err cmd_desktop_delete(struct work *w)
     if (counts_unfinished(c))
         return work_refuse(w, ERR_DESKTOP_IN_USE, NULL, NULL);
     work_touch_desktop(w, d->workspace, d->id);
-    e = row(w, d, ROW_DESKTOP_DELETED, NULL, d->name);
-    return e ? e : work_del(w, KIND_DESKTOP, NULL, d);
+    e = row(w, d, ROW_DESKTOP_DELETED);
+    if (!e)
+        e = metric_forget(w, d->workspace, d->id);
+    return e ? e : work_del(w, KIND_DESKTOP, &old, d);
 }
 
 static const struct ending desktop_lost = {

@@ -1,5 +1,6 @@
 // Commands on tasks and approvals.
 #include <string.h>
+#include "change.h"
 #include "commands.h"
 #include "crypto.h"
 #include "life.h"
@@ -131,6 +132,7 @@ static enum err create(struct work *w, const Wire__TaskCreate *m, Rec__Desktop *
     ref.old_status = 0;
     life_task_row(&ref, &row);
     row.assignee = d->agent_name;
+    row.task_type = t->type;
     e = work_row(w, &row, ROW_TASK_CREATED);
     if (!e && *m->idempotency_key)
         e = remember(w, m, t);
@@ -174,54 +176,38 @@ enum err cmd_task_create(struct work *w)
 
 // ---------------------------------------------------------------- edit
 
-struct change {
-    struct work *w;
-    const struct task_ref *ref;
-    enum err err;
-};
-
-static void changed(struct change *c, const char *field, const char *before, const char *after)
-{
-    union { const char *in; char *out; } name = { field };
-    Wire__Row row = WIRE__ROW__INIT;
-    if (c->err || strcmp(before, after) == 0)
-        return;
-    life_task_row(c->ref, &row);
-    row.field = name.out;
-    row.old_value = work_copy(c->w, before, ROW_TEXT_MAX);
-    row.new_value = work_copy(c->w, after, ROW_TEXT_MAX);
-    c->err = work_row(c->w, &row, strcmp(field, "desktopId") == 0 ? ROW_TASK_ASSIGNED : ROW_TASK_EDITED);
-}
-
-static char *id_text(struct work *w, enum entity kind, uint64_t n)
-{
-    char t[ID_TEXT_MAX];
-    id_format(t, kind, n);
-    return work_copy(w, t, ID_TEXT_MAX);
-}
-
-static void change_plain(struct work *w, struct change *c, Rec__Task *t, const Wire__TaskEdit *m)
+static void change_plain(struct changes *c, Rec__Task *t, const Wire__TaskEdit *m)
 {
     if (m->set & EDIT_TITLE) {
-        changed(c, "title", t->title, m->title);
-        t->title = m->title;
+        change_text(c, "title", t->title, m->title);
+        c->row.title = t->title = m->title;
     }
     if (m->set & EDIT_PRIORITY) {
-        changed(c, "priority", priority_name(t->priority), priority_name(m->priority));
-        t->priority = m->priority;
+        change_word(c, "priority", priority_name(t->priority), priority_name(m->priority));
+        c->row.priority = t->priority = m->priority;
     }
     if (m->set & EDIT_APPROVAL) {
-        changed(c, "requiresApproval", t->wants_approval ? "true" : "false", m->requires_approval ? "true" : "false");
+        change_flag(c, "requiresApproval", t->wants_approval, m->requires_approval);
         t->wants_approval = m->requires_approval;
     }
     if (m->set & EDIT_TIMEOUT) {
-        changed(c, "timeoutSeconds", work_number(w, t->timeout_s), work_number(w, m->timeout_s));
+        change_number(c, "timeoutSeconds", t->timeout_s, m->timeout_s);
         t->timeout_s = m->timeout_s;
     }
     if (m->set & EDIT_RETRIES) {
-        changed(c, "retries", work_number(w, t->retries), work_number(w, m->retries));
+        change_number(c, "retries", t->retries, m->retries);
         t->retries = m->retries;
     }
+}
+
+// The row belongs to the agent the task goes to, and names both; two agents may have one name.
+static void assign(struct changes *c, Rec__Task *t, const char *from, const Rec__Desktop *to)
+{
+    c->kind = ROW_TASK_ASSIGNED;
+    c->row.desktop = t->desktop = to->id;
+    c->row.agent = t->agent = to->agent;
+    change_always(c, "assignee", from, to->agent_name);
+    c->kind = ROW_TASK_EDITED;
 }
 
 enum err cmd_task_edit(struct work *w)
@@ -229,7 +215,7 @@ enum err cmd_task_edit(struct work *w)
     const Wire__TaskEdit *m = w->cmd->item->task_edit;
     struct task_ref ref;
     struct fault f;
-    Rec__Desktop *d = NULL;
+    Rec__Desktop *d = NULL, *from = NULL;
     char *content = NULL;
     enum err e = check_task_edit(m, &f);
     if (e)
@@ -241,20 +227,20 @@ enum err cmd_task_edit(struct work *w)
         return wrong_state(w, ref.t, ERR_BAD_STATE);
     if (m->set & EDIT_DESKTOP)
         e = find_desktop(w, m->desktop, &d);
+    if (!e && d)
+        e = find_desktop(w, ref.t->desktop, &from);
     if (!e && (m->set & EDIT_CONTENT))
         e = task_content(w->txn, w->arena, ref.t, &content);
     if (e)
         return e;
 
-    struct change c = { .w = w, .ref = &ref };
-    change_plain(w, &c, ref.t, m);
-    if (d) {
-        changed(&c, "desktopId", id_text(w, ENTITY_DESKTOP, ref.t->desktop), id_text(w, ENTITY_DESKTOP, d->id));
-        ref.t->desktop = d->id;
-        ref.t->agent = d->agent;
-    }
+    struct changes c = change_begin(w, ROW_TASK_EDITED);
+    life_task_row(&ref, &c.row);
+    change_plain(&c, ref.t, m);
+    if (d && d->id != ref.t->desktop)
+        assign(&c, ref.t, from->agent_name, d);
     if (content && !c.err) {
-        changed(&c, "content", content, m->content);
+        change_text(&c, "content", content, m->content);
         if (!c.err)
             c.err = task_set_content(w, &ref, m->content);
     }

@@ -1,12 +1,14 @@
 // What is done in small steps when there is time: old events and output go, kept answers that nobody will ask for again go.
 #include <string.h>
 #include "commands.h"
+#include "store_comment.h"
 
-enum { DAY_MS = 24 * 3600 * 1000, DELETES_MAX = 128, OUTPUT_DELETES_MAX = 32 };
+enum { DAY_MS = 24 * 3600 * 1000, DELETES_MAX = 128, OUTPUT_DELETES_MAX = 32, GONE_DELETES_MAX = 32 };
 
 // The oldest rows, while they are older than the longest retention of any workspace.
 static enum err trim_log(struct work *w, uint64_t retention_ms, unsigned at_most)
 {
+    struct postings gone = { 0 };
     struct cursor c;
     enum err e = cursor_open(&c, w->txn, DB_LOG, NULL);
     if (e)
@@ -22,11 +24,15 @@ static enum err trim_log(struct work *w, uint64_t retention_ms, unsigned at_most
         w->turn->meta->oldest = row->number + 1;
         w->wrote = true;
         e = cursor_del(&c);
+        if (!e)
+            e = postings_row(&gone, w->arena, row);
+        if (!e)
+            e = stats_row(&w->turn->stats, w->arena, row, -1);
     }
     if (!e)
         e = c.err;
     cursor_close(&c);
-    return e;
+    return e ? e : postings_trim(&gone, w->txn, w->turn->meta->oldest);
 }
 
 // Output of the workspace's oldest sessions, while they ended before that time.
@@ -110,6 +116,8 @@ enum err cmd_tick(struct work *w)
         e = sweep(w, DB_DEDUPE, &m->dedupe_at);
     if (!e)
         e = sweep(w, DB_IDEM, &m->idem_at);
+    if (!e)
+        e = gone_sweep(w, GONE_DELETES_MAX);
     if (!e)
         e = webhook_sweep(w);
     return e;

@@ -63,14 +63,38 @@ enum err cmd_worker_hello(struct work *w)
         if (!e)
             e = forget_late(w, p->id, m->holds, m->n_holds);
     }
+    if (p->incarnation != m->incarnation)
+        p->draining = false;
     p->incarnation = m->incarnation;
     p->connected = true;
-    p->draining = false;
     p->lease_until_log_ms = w->log_ms + LEASE_MS;
     p->seen_ms = w->now_ms;
     p->version = m->version;
     work_touch_worker(w, p->id);
     return e ? e : work_put(w, KIND_PEER, &old, p);
+}
+
+// A drain lasts until the worker starts anew: it takes no more work, ends what it has, and ends itself.
+enum err cmd_worker_drain(struct work *w)
+{
+    struct index_entries old;
+    Wire__Row row = WIRE__ROW__INIT;
+    Rec__Peer *p;
+    enum err e = get_worker(w, w->cmd->item->worker_drain->id, &p, &old);
+    if (e)
+        return e;
+    if (!p->connected)
+        return work_refuse(w, ERR_BAD_STATE, NULL, "The worker is not connected");
+    if (p->draining)
+        return answer_worker(w, p);
+    p->draining = true;
+    row.entity = p->id;
+    row.name = p->name;
+    work_touch_worker(w, p->id);
+    e = work_put(w, KIND_PEER, &old, p);
+    if (!e)
+        e = work_row(w, &row, ROW_WORKER_DRAINED);
+    return e ? e : answer_worker(w, p);
 }
 
 // Proposed by the scheduler; everything it assumed is looked at again.
@@ -119,6 +143,7 @@ enum err cmd_assign(struct work *w)
     Wire__Row row = WIRE__ROW__INIT;
     row.session = s->id;
     row.task = s->task;
+    row.title = t->title;
     row.desktop = s->desktop;
     row.agent = s->agent;
     row.status = s->status;
@@ -141,7 +166,7 @@ static enum err renew(struct work *w, uint64_t worker, uint64_t until, const Wir
         p->lease_until_log_ms = until;
     if (l) {
         p->slots = l->slots;
-        p->draining = l->draining;
+        p->draining = p->draining || l->draining; // it may have been told so since this was proposed
         p->seen_ms = w->now_ms;
     }
     return work_put(w, KIND_PEER, &old, p);

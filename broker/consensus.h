@@ -41,6 +41,7 @@ struct batch {
     uint32_t n_rows;
     struct touched *touched;
     size_t n_touched, touched_cap;
+    uint64_t took_us;             // applying it and making it durable, as the engine measured; for figures only
     int full;                     // in: no room is left but for what makes room: new work is refused
 };
 

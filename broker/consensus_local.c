@@ -2,6 +2,7 @@
 // the loop calls done. While it syncs, the next batch gathers in turn.c: group commit without a timer.
 #include "consensus_local.h"
 #include <stdlib.h>
+#include "clock.h"
 #include "log.h"
 #include "store.h"
 
@@ -12,7 +13,7 @@ struct local {
     struct store *store;
     uint64_t min_free, min_map;
     unsigned batches;
-    int full;              // as last looked at; while it is, each batch looks again
+    int full, near;        // as last looked at; near the limit each batch looks again, since one may write a mebibyte and more
     uv_thread_t thread;
     uv_mutex_t lock;
     uv_cond_t wake;
@@ -28,11 +29,12 @@ struct local {
 static int no_room(struct local *l)
 {
     struct store_room r;
-    if (l->batches++ % LOOK_EVERY != 0 && !l->full)
+    if (l->batches++ % LOOK_EVERY != 0 && !l->near)
         return 0;
-    if (store_room(l->store, l->min_free, &r))
+    if (store_room(l->store, 2 * l->min_free, &r))
         return 0; // the commit will tell
     l->full = r.disk < l->min_free || r.map < l->min_map;
+    l->near = l->full || r.disk < 2 * l->min_free || r.map < 2 * l->min_map;
     return l->full;
 }
 
@@ -73,7 +75,9 @@ static void writer(void *u)
         if (!b)
             break;
         uv_mutex_unlock(&l->lock);
+        uint64_t began_us = clock_mono_us();
         enum outcome st = decide(l, b);
+        b->took_us = clock_mono_us() - began_us;
         uv_mutex_lock(&l->lock);
         l->batch = NULL;
         l->decided = b;

@@ -17,7 +17,7 @@
 #include "store_task.h"
 #include "turn.h"
 
-enum { RENEW_EVERY_MS = 5000, ARENA_MAX = 64 * 1024 * 1024 };
+enum { RENEW_EVERY_MS = 5000, ARENA_MAX = 64 * 1024 * 1024, MINUTE_MS = 60 * 1000, CPU_SECONDS = 20, CPU_PROBES = 2, UNSAVED_MINUTES = 4 * 60 };
 
 // ---------------------------------------------------------------- desktops
 
@@ -79,6 +79,7 @@ static void desktop_free(struct fleet *f, struct desktop *d)
     free(d->error);
     free(d->ip);
     free(d->name);
+    free(d->history.rings);
     free(d);
 }
 
@@ -112,6 +113,26 @@ static struct desktop *desktop_new(struct fleet *f, uint64_t id)
     return d;
 }
 
+static void refresh_limits(struct fleet *f, struct txn *t, uint64_t workspace)
+{
+    struct limits *l = map_get(&f->limits, workspace);
+    Rec__Workspace *ws;
+    enum err e = kind_get(t, &f->arena, KIND_WORKSPACE, workspace, workspace, &ws);
+    if (!e && !l) {
+        l = calloc(1, sizeof *l);
+        e = l ? map_put(&f->limits, workspace, l) : ERR_NO_MEMORY;
+        if (e)
+            free(l);
+    }
+    if (e) {
+        log_error("the thresholds of workspace_%llu cannot be read: %s", (unsigned long long)workspace, err_text(e));
+        return;
+    }
+    l->threshold[METRIC_CPU] = ws->cpu;
+    l->threshold[METRIC_MEMORY] = ws->memory;
+    l->threshold[METRIC_DISK] = ws->disk;
+}
+
 // Takes over what is committed now.
 static void refresh_desktop(struct fleet *f, struct txn *t, uint64_t workspace, uint64_t id)
 {
@@ -133,14 +154,22 @@ static void refresh_desktop(struct fleet *f, struct txn *t, uint64_t workspace, 
     if (!d && !(d = desktop_new(f, id)))
         return;
     d->workspace = workspace;
-    if (d->status != r->status || d->agent_ready != r->agent_ready)
+    uint8_t chat[HASH_SIZE];
+    crypto_hash2(chat, r->chat_url, strlen(r->chat_url) + 1, r->chat_key.data, r->chat_key.len);
+    if (d->status != r->status || d->agent_ready != r->agent_ready || memcmp(d->chat, chat, sizeof chat) != 0)
         probes_changed(f, d->prober);
+    memcpy(d->chat, chat, sizeof chat);
     d->status = r->status;
     d->agent_ready = r->agent_ready;
     d->max_tasks = r->max_tasks;
     d->held = c.held;
     d->waiting = c.waiting;
     d->agent = r->agent;
+    d->alert[METRIC_CPU] = r->alert_cpu;
+    d->alert[METRIC_MEMORY] = r->alert_memory;
+    d->alert[METRIC_DISK] = r->alert_disk;
+    if (!map_get(&f->limits, workspace))
+        refresh_limits(f, t, workspace);
     set_text(&d->error, r->error);
     set_text(&d->ip, r->ip_address);
     set_text(&d->name, r->name);
@@ -356,14 +385,15 @@ enum err fleet_greeted(struct fleet *f, uint64_t worker, const char *name, uint6
     }
     w->expired = false;
     strncpy(w->name, name, sizeof w->name - 1);
+    w->draining = w->draining && w->incarnation == incarnation;
     if (w->incarnation != incarnation)
         hooks_worker_gone(f->conf.hooks, worker);
     w->incarnation = incarnation;
     w->heard = turn_log_ms(f->conf.turns);
     w->seen_ms = clock_wall_ms();
-    w->draining = false;
     w->free = 0;
     w->n_running = 0;
+    memset(w->figured, 0, sizeof w->figured);
     w->probes_dirty = true;
     crypto_random(w->token, sizeof w->token);
     memcpy(token, w->token, sizeof w->token);
@@ -398,6 +428,32 @@ static bool take_running(struct worker *w, const Wire__WorkPoll *m)
     return true;
 }
 
+// It gets no more work, and others probe its desktops. For good: only a new start of the worker ends it.
+static void drain(struct fleet *f, struct worker *w)
+{
+    if (w->draining)
+        return;
+    w->draining = w->dirty = true;
+    list_each(n, next, &f->all_desktops) {
+        struct desktop *d = container_of(n, struct desktop, all);
+        if (d->prober == w->id && f->live > 1) {
+            unprobe(f, d);
+            find_prober(f, d);
+        }
+    }
+}
+
+static void take_figures(struct worker *w, const Wire__WorkPoll *m)
+{
+    for (size_t i = 0; i < m->n_figures; i++) {
+        unsigned at = figure_place(FIGURES_WORKER, m->figures[i]->what);
+        if (at >= WORKER_FIGURE_N)
+            continue; // of a later version
+        w->figures[at] = m->figures[i]->value;
+        w->figured[at] = 1;
+    }
+}
+
 void fleet_poll(struct fleet *f, uint64_t worker, const Wire__WorkPoll *m, void *poll)
 {
     struct worker *w = map_get(&f->workers, worker);
@@ -415,17 +471,9 @@ void fleet_poll(struct fleet *f, uint64_t worker, const Wire__WorkPoll *m, void 
     w->hold_until = w->heard + (m->hold_ms < POLL_HOLD_MAX_MS ? m->hold_ms : POLL_HOLD_MAX_MS);
     w->slots = m->slots;
     w->free = m->free;
-    if (m->draining && !w->draining) {
-        w->draining = true;
-        list_each(n, next, &f->all_desktops) {
-            struct desktop *d = container_of(n, struct desktop, all);
-            if (d->prober == w->id && f->live > 1) {
-                unprobe(f, d);
-                find_prober(f, d);
-            }
-        }
-    }
-    w->draining = m->draining;
+    take_figures(w, m);
+    if (m->draining)
+        drain(f, w);
     for (size_t i = 0; i < m->n_observed; i++)
         observe(f, w, m->observed[i]);
     hooks_polled(f->conf.hooks, worker, m);
@@ -454,6 +502,48 @@ static struct worker *by_token(const struct fleet *f, ProtobufCBinaryData token)
     return NULL;
 }
 
+// A cpu is busy for moments all the time: it is judged by its mean, of more than one probe.
+static void judge(struct fleet *f, struct desktop *d, uint64_t now)
+{
+    const struct limits *l = map_get(&f->limits, d->workspace);
+    struct metric_step cpu = { 0 };
+    unsigned judged = 1u << METRIC_MEMORY | 1u << METRIC_DISK, row;
+    bool crossed = false;
+    if (!l || d->alerting)
+        return;
+    if (d->history.rings)
+        metric_rings_last(d->history.rings, now, CPU_SECONDS, &cpu);
+    if (cpu.count >= CPU_PROBES)
+        judged |= 1u << METRIC_CPU;
+    const uint32_t value[METRIC_N] = { metric_mean(&cpu, METRIC_CPU), d->live.metrics.memory, d->live.metrics.disk };
+    for (unsigned m = 0; m < METRIC_N; m++)
+        if (judged & 1u << m)
+            crossed = crossed || metric_alert_step((enum metric_alert)d->alert[m], value[m], l->threshold[m], &row) != d->alert[m];
+    if (crossed)
+        own_alert(f, d, judged, value);
+}
+
+static void remember(struct desktop *d, uint64_t now)
+{
+    struct fleet_history *h = &d->history;
+    if (!h->rings) {
+        h->rings = metric_rings_new();
+        if (!h->rings)
+            return; // what it is now is known all the same
+        h->since_ms = now;
+        h->unsaved = now / MINUTE_MS;
+    }
+    metric_rings_add(h->rings, now, (uint32_t[METRIC_N]){ d->live.metrics.cpu, d->live.metrics.memory, d->live.metrics.disk });
+}
+
+static void bound(Wire__Metrics *m)
+{
+    uint32_t *share[] = { &m->cpu, &m->memory, &m->disk };
+    for (size_t i = 0; i < sizeof share / sizeof *share; i++)
+        if (*share[i] > METRIC_MAX)
+            *share[i] = METRIC_MAX;
+}
+
 // Only what this worker may speak of is passed on: output of sessions it holds, metrics of desktops it probes.
 void fleet_live(struct fleet *f, const Wire__Live *live)
 {
@@ -477,10 +567,13 @@ void fleet_live(struct fleet *f, const Wire__Live *live)
         struct desktop *d = map_get(&f->desktops, m->desktop);
         if (!d || d->prober != w->id || !m->metrics || d->status == DESKTOP_STOPPED)
             continue;
+        bound(m->metrics);
         d->live.metrics = *m->metrics;
         d->live.metrics.base.unknown_fields = NULL;
         d->live.metrics.base.n_unknown_fields = 0;
         d->live.seen_ms = d->live.metrics.probed_ms = clock_wall_ms();
+        remember(d, d->live.seen_ms);
+        judge(f, d, d->live.seen_ms);
         m->workspace = d->workspace;
         m->name = d->name;
         m->agent = d->agent;
@@ -496,6 +589,12 @@ const struct fleet_desktop *fleet_desktop(const struct fleet *f, uint64_t deskto
     return d ? &d->live : NULL;
 }
 
+const struct fleet_history *fleet_history(const struct fleet *f, uint64_t desktop)
+{
+    const struct desktop *d = map_get(&f->desktops, desktop);
+    return d ? &d->history : NULL;
+}
+
 bool fleet_worker(const struct fleet *f, uint64_t worker, Wire__Worker *ret)
 {
     const struct worker *w = map_get(&f->workers, worker);
@@ -503,10 +602,18 @@ bool fleet_worker(const struct fleet *f, uint64_t worker, Wire__Worker *ret)
         return false;
     ret->connected = true;
     ret->slots = w->slots;
-    ret->running = (uint32_t)w->n_running;
     ret->draining = w->draining;
     ret->last_seen_ms = w->seen_ms;
     return true;
+}
+
+const uint64_t *fleet_figures(const struct fleet *f, uint64_t worker, const uint8_t **ret_known)
+{
+    const struct worker *w = map_get(&f->workers, worker);
+    if (!w || !w->live)
+        return NULL;
+    *ret_known = w->figured;
+    return w->figures;
 }
 
 // ---------------------------------------------------------------- time
@@ -554,6 +661,68 @@ static void lonely(struct fleet *f, const struct desktop *d)
     own_observe(f, d, &seen);
 }
 
+// ---------------------------------------------------------------- history
+
+void fleet_alerted(struct fleet *f, uint64_t desktop)
+{
+    struct desktop *d = map_get(&f->desktops, desktop);
+    if (d)
+        d->alerting = false;
+}
+
+// The oldest minute before this one that has samples and is not stored.
+static bool unsaved(struct desktop *d, uint64_t this_minute, struct own_minute *ret)
+{
+    struct fleet_history *h = &d->history;
+    if (!h->rings)
+        return false;
+    if (h->unsaved + UNSAVED_MINUTES < this_minute)
+        h->unsaved = this_minute - UNSAVED_MINUTES; // what is older has left the ring
+    if (h->unsaved > this_minute)
+        h->unsaved = this_minute;                   // the clock was set back
+    for (; h->unsaved < this_minute; h->unsaved++) {
+        struct metric_step step = { 0 };
+        metric_rings_minute(h->rings, h->unsaved, &step);
+        if (step.count) {
+            *ret = (struct own_minute){ d->workspace, d->id, h->unsaved, step };
+            return true;
+        }
+    }
+    return false;
+}
+
+// Once a minute, all that is over goes to the store: some desktops at a time, the next when those are there.
+static void sample(struct fleet *f)
+{
+    struct own_minute minutes[OWN_SAMPLES];
+    uint64_t this_minute = clock_wall_ms() / MINUTE_MS;
+    size_t n = 0;
+    if (f->sampling || f->sampled == this_minute)
+        return;
+    list_each(at, next, &f->all_desktops)
+        if (n < OWN_SAMPLES && unsaved(container_of(at, struct desktop, all), this_minute, &minutes[n]))
+            n++;
+    if (n)
+        own_sample(f, minutes, n);
+    else
+        f->sampled = this_minute;
+}
+
+void fleet_sampled(struct fleet *f, const struct own_minute *minutes, size_t n, bool ok)
+{
+    f->sampling = false;
+    if (!ok) {
+        f->sampled = clock_wall_ms() / MINUTE_MS; // the store has no room, say: again in a minute
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct desktop *d = map_get(&f->desktops, minutes[i].desktop);
+        if (d && d->history.unsaved == minutes[i].minute)
+            d->history.unsaved++;
+    }
+    sample(f);
+}
+
 void fleet_tick(struct fleet *f)
 {
     uint64_t now = turn_log_ms(f->conf.turns);
@@ -567,6 +736,7 @@ void fleet_tick(struct fleet *f)
         worker_down(f, w);
     }
     renew(f, now);
+    sample(f);
     list_each(at, after, &f->all_desktops) {
         struct desktop *d = container_of(at, struct desktop, all);
         if (d->stale) {
@@ -584,22 +754,34 @@ void fleet_tick(struct fleet *f)
     fleet_settle(f);
 }
 
+// An admin may have told it to drain.
+static void refresh_worker(struct fleet *f, struct txn *t, struct worker *w)
+{
+    Rec__Peer *p;
+    enum err e = kind_get(t, &f->arena, KIND_PEER, 0, w->id, &p);
+    w->dirty = true;
+    if (e)
+        log_error("worker_%llu cannot be read: %s", (unsigned long long)w->id, err_text(e));
+    else if (p->draining && p->incarnation == w->incarnation)
+        drain(f, w);
+}
+
 void fleet_touched(struct fleet *f, const struct touched *t, size_t n)
 {
     struct txn *txn = NULL;
     arena_reset(&f->arena);
     for (size_t i = 0; i < n; i++) {
-        if (t[i].worker) {
-            struct worker *w = map_get(&f->workers, t[i].worker);
-            if (w)
-                w->dirty = true;
-            continue;
-        }
-        if (!t[i].desktop)
+        struct worker *w = t[i].worker ? map_get(&f->workers, t[i].worker) : NULL;
+        if (t[i].worker && !w)
             continue;
         if (!txn && store_begin(f->conf.store, false, &txn))
             return;
-        refresh_desktop(f, txn, t[i].workspace, t[i].desktop);
+        if (w)
+            refresh_worker(f, txn, w);
+        else if (t[i].desktop)
+            refresh_desktop(f, txn, t[i].workspace, t[i].desktop);
+        else
+            refresh_limits(f, txn, t[i].workspace);
     }
     store_abort(txn);
     fleet_settle(f);
@@ -653,6 +835,7 @@ static enum err load_workers(struct fleet *f, struct txn *t)
         }
         strncpy(w->name, p->name, sizeof w->name - 1);
         w->incarnation = p->incarnation;
+        w->draining = p->draining;
     }
     if (!e)
         e = c.err;

@@ -8,6 +8,7 @@
 #include "arena.h"
 #include "consensus.h"
 #include "err.h"
+#include "metric.h"
 #include "wire.pb-c.h"
 
 struct fleet;
@@ -46,5 +47,13 @@ struct fleet_desktop {
     Wire__Metrics metrics;
     uint64_t seen_ms;
 };
+// The part of a desktop's history that is kept in memory, since when, and the first minute that is not stored yet.
+struct fleet_history {
+    struct metric_rings *rings; // NULL: not probed since the broker started
+    uint64_t since_ms, unsaved;
+};
+const struct fleet_history *fleet_history(const struct fleet *f, uint64_t desktop);  // NULL: unknown
 const struct fleet_desktop *fleet_desktop(const struct fleet *f, uint64_t desktop); // NULL: unknown
-bool fleet_worker(const struct fleet *f, uint64_t worker, Wire__Worker *ret);       // fills slots, running, lastSeen; false: not heard
+// What a worker that is heard has last said of itself, by enum worker_figure; known: which of them. NULL: not heard.
+const uint64_t *fleet_figures(const struct fleet *f, uint64_t worker, const uint8_t **ret_known);
+bool fleet_worker(const struct fleet *f, uint64_t worker, Wire__Worker *ret);       // fills slots, draining, lastSeen; false: not heard

@@ -5,9 +5,11 @@
 #include <stdint.h>
 #include "arena.h"
 #include "crypto.h"
+#include "figure.h"
 #include "fleet.h"
 #include "list.h"
 #include "map.h"
+#include "metric.h"
 
 struct desktop {
     uint64_t id, workspace;
@@ -20,8 +22,17 @@ struct desktop {
     bool agent_ready;
     bool stale;                   // an assignment was refused: look again
     char *error, *ip, *name;
+    uint8_t chat[HASH_SIZE];      // of the endpoint's address and sealed key: whoever probes it is told when they change
     struct fleet_desktop live;
+    struct fleet_history history; // 51 kB once it is probed; begins anew with the broker
+    uint32_t alert[METRIC_N];     // enum metric_alert, as committed
+    bool alerting;                // a crossing is proposed and not decided
     struct list all, ready;
+};
+
+// A workspace's thresholds, as committed.
+struct limits {
+    uint32_t threshold[METRIC_N];
 };
 
 struct worker {
@@ -39,6 +50,8 @@ struct worker {
     Wire__Holding *running;       // what the poll named
     size_t n_running;
     bool probes_dirty, dirty;
+    uint64_t figures[WORKER_FIGURE_N]; // as last told
+    uint8_t figured[WORKER_FIGURE_N];  // which it told
     uint8_t token[16];
     struct list all;
 };
@@ -46,6 +59,9 @@ struct worker {
 struct fleet {
     struct fleet_conf conf;
     struct map desktops, workers; // by id
+    struct map limits;            // by workspace
+    bool sampling;                // a Sample is under way
+    uint64_t sampled;             // the minute in which all before it was stored, or given up until the next
     struct list all_desktops, all_workers, ready;
     struct arena arena;           // of one call
     unsigned live;

@@ -70,6 +70,7 @@ struct intake {
     struct map pipes;                     // by pipe id + 1
     struct list all_pipes, pool, open, waits;
     unsigned n_pool, n_open, n_polls;
+    uint64_t n_requests, n_queries;       // since the start
     struct arena answers;                 // of the query at hand
     struct buf reply;
     uint64_t epoch, newest;
@@ -473,14 +474,17 @@ static void reply_error(struct bus_request *r, enum err e)
 // answers hold nothing of it.
 static void run_queries(struct pending *p, uint64_t queries)
 {
-    struct query q = { .store = p->in->conf.store, .fleet = p->in->conf.fleet, .arena = &p->in->answers };
+    struct query q = { .store = p->in->conf.store, .fleet = p->in->conf.fleet, .arena = &p->in->answers,
+                       .figures = p->in->conf.figures, .figures_u = p->in->conf.figures_u };
     arena_reset(q.arena);
+    q.settled_ms = turns_settled_ms(p->in->conf.turns);
     enum err e = query_begin(&q);
     for (size_t i = 0; queries; i++) {
         Wire__Answer a = WIRE__ANSWER__INIT;
         if (!(queries & (uint64_t)1 << i))
             continue;
         queries &= ~((uint64_t)1 << i);
+        p->in->n_queries++;
         arena_reset(q.arena);
         a.err = e;
         if (!e)
@@ -529,6 +533,7 @@ void intake_request(void *u, struct bus_request *r)
 {
     struct intake *in = u;
     struct pending *p = pending_new(in);
+    in->n_requests++;
     if (!p) {
         reply_error(r, ERR_NO_MEMORY);
         return;
@@ -604,6 +609,11 @@ void intake_tick(struct intake *in)
         if (p->role == PEER_NONE && now > p->since + GREET_MS)
             forget_pipe(in, p);
     }
+}
+
+struct intake_counts intake_counts(const struct intake *in)
+{
+    return (struct intake_counts){ .requests = in->n_requests, .queries = in->n_queries, .pipes = (unsigned)in->pipes.n, .polls = in->n_polls };
 }
 
 unsigned intake_open(const struct intake *in)

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <uv.h>
 #include "err.h"
+#include "query.h"
 
 struct intake;
 struct bus_request;
@@ -22,6 +23,8 @@ struct intake_conf {
     struct hooks *hooks;
     const char *bus_url, *live_url;   // told in the greeting
     const uint8_t *seal_key;          // SEAL_KEY_SIZE octets: chat keys are sealed before they become part of a command
+    program_figures_cb *figures;
+    void *figures_u;
 };
 MUST_USE enum err intake_new(const struct intake_conf *conf, struct intake **ret);
 // The bus's callbacks (bus_server_cbs); u is the intake.
@@ -31,4 +34,9 @@ void intake_pipe_gone(void *u, uint32_t pipe);
 void intake_answer_poll(void *poll, struct Wire__Answer *a);
 void intake_committed(struct intake *in, uint64_t epoch, uint64_t newest); // wakes who waits for a number
 void intake_tick(struct intake *in);                                       // greetings that came to nothing, waits that are over
+struct intake_counts {
+    uint64_t requests, queries;       // since the start
+    unsigned pipes, polls;            // now
+};
+struct intake_counts intake_counts(const struct intake *in);
 unsigned intake_open(const struct intake *in);                             // requests not answered yet, polls left out

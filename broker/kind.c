@@ -20,6 +20,14 @@ static void value_u64(struct index_entry *e, uint64_t v)
     e->value_n += 8;
 }
 
+void kind_user_name(struct key *k, const char *name)
+{
+    k->n = 0;
+    key_u8(k, INDEX_USER_NAME);
+    for (size_t i = 0; name[i] && k->n < STORE_KEY_MAX; i++)
+        key_u8(k, (uint8_t)(name[i] >= 'A' && name[i] <= 'Z' ? name[i] + 32 : name[i]));
+}
+
 static void task_entries(const void *rec, struct index_entries *es)
 {
     const Rec__Task *t = rec;
@@ -47,6 +55,14 @@ static void session_entries(const void *rec, struct index_entries *es)
     }
 }
 
+static void desktop_entries(const void *rec, struct index_entries *es)
+{
+    const Rec__Desktop *d = rec;
+    struct index_entry *e = entry(es, INDEX_AGENT);
+    key_u64(key_u64(&e->key, d->workspace), d->agent);
+    value_u64(e, d->id);
+}
+
 static void approval_entries(const void *rec, struct index_entries *es)
 {
     const Rec__Approval *a = rec;
@@ -54,15 +70,33 @@ static void approval_entries(const void *rec, struct index_entries *es)
     key_u64(key_u8(key_u64(&e->key, a->workspace), (uint8_t)a->status), a->id);
 }
 
-static void key_entries(const void *rec, struct index_entries *es)
+static void user_entries(const void *rec, struct index_entries *es)
 {
-    const Rec__Key *k = rec;
+    const Rec__User *u = rec;
+    struct index_entry *e = entry(es, INDEX_USER_NAME);
+    kind_user_name(&e->key, u->name);
+    value_u64(e, u->workspace);
+    value_u64(e, u->id);
+}
+
+static void any_key_entries(const Rec__Key *k, enum index of_user, struct index_entries *es)
+{
     struct index_entry *e = entry(es, INDEX_KEY_HASH);
     key_bytes(&e->key, k->hash.data, k->hash.len);
     value_u64(e, k->workspace);
     value_u64(e, k->id);
-    e = entry(es, INDEX_KEY_USER);
+    e = entry(es, of_user);
     key_u64(key_u64(key_u64(&e->key, k->workspace), k->user), k->id);
+}
+
+static void key_entries(const void *rec, struct index_entries *es)
+{
+    any_key_entries(rec, INDEX_KEY_USER, es);
+}
+
+static void signin_entries(const void *rec, struct index_entries *es)
+{
+    any_key_entries(rec, INDEX_SIGNIN_USER, es);
 }
 
 static void peer_entries(const void *rec, struct index_entries *es)
@@ -85,10 +119,11 @@ static const struct kind_def {
     [KIND_TASK]      = { DB_TASK,     0,   &rec__task__descriptor,      task_entries },
     [KIND_SESSION]   = { DB_SESSION,  0,   &rec__session__descriptor,   session_entries },
     [KIND_APPROVAL]  = { DB_APPROVAL, 0,   &rec__approval__descriptor,  approval_entries },
-    [KIND_DESKTOP]   = { DB_DESKTOP,  0,   &rec__desktop__descriptor,   NULL },
+    [KIND_DESKTOP]   = { DB_DESKTOP,  0,   &rec__desktop__descriptor,   desktop_entries },
     [KIND_WORKSPACE] = { DB_ACCOUNT,  'w', &rec__workspace__descriptor, NULL },
-    [KIND_USER]      = { DB_ACCOUNT,  'u', &rec__user__descriptor,      NULL },
+    [KIND_USER]      = { DB_ACCOUNT,  'u', &rec__user__descriptor,      user_entries },
     [KIND_KEY]       = { DB_ACCOUNT,  'k', &rec__key__descriptor,       key_entries },
+    [KIND_SIGNIN]    = { DB_ACCOUNT,  's', &rec__key__descriptor,       signin_entries },
     [KIND_PEER]      = { DB_PEER,     0,   &rec__peer__descriptor,      peer_entries },
     [KIND_WEBHOOK]   = { DB_WEBHOOK,  0,   &rec__webhook__descriptor,   NULL },
 };
@@ -96,6 +131,11 @@ static const struct kind_def {
 enum store_db kind_db(enum kind kind)
 {
     return kinds[kind].db;
+}
+
+bool kind_is(enum kind kind, const struct key *k)
+{
+    return !kinds[kind].tag || (k->n > 8 && k->b[8] == kinds[kind].tag);
 }
 
 void kind_key(enum kind kind, uint64_t workspace, uint64_t id, struct key *ret)
@@ -153,6 +193,16 @@ enum err kind_get(struct txn *t, struct arena *a, enum kind kind, uint64_t works
         return ERR_NOT_FOUND;
     kind_key(kind, workspace, id, &k);
     return rec_get(t, a, kinds[kind].db, &k, kinds[kind].descriptor, ret_rec);
+}
+
+enum err kind_agent_desktop(struct txn *t, uint64_t workspace, uint64_t agent, uint64_t *ret)
+{
+    struct key k = { .n = 0 };
+    struct slice s;
+    enum err e = store_get(t, DB_INDEX, key_u64(key_u64(key_u8(&k, INDEX_AGENT), workspace), agent), &s);
+    if (!e)
+        *ret = key_read_u64(s.p);
+    return e;
 }
 
 static bool same(const struct index_entry *a, const struct index_entry *b)

@@ -8,7 +8,9 @@
 
 struct arena;
 
-enum kind { KIND_TASK, KIND_SESSION, KIND_APPROVAL, KIND_DESKTOP, KIND_WORKSPACE, KIND_USER, KIND_KEY, KIND_PEER, KIND_WEBHOOK, KIND_N };
+enum kind {
+    KIND_TASK, KIND_SESSION, KIND_APPROVAL, KIND_DESKTOP, KIND_WORKSPACE, KIND_USER, KIND_KEY, KIND_SIGNIN, KIND_PEER, KIND_WEBHOOK, KIND_N
+};
 
 // The order is stored: add at the end.
 enum index {
@@ -24,7 +26,9 @@ enum index {
     INDEX_PEER_NAME,       // role, name -> id
     INDEX_SESSION_LATE,    // worker, id -> workspace; its slot was taken back, and the worker has not told its end
     INDEX_USER_NAME,       // name, folded -> workspace, id; over all workspaces
-    INDEX_TASK_GONE,       // workspace, task -> nothing; deleted, and its comments are still to be swept
+    INDEX_TASK_GONE,       // workspace, task -> nothing; deleted, and its comments, sessions and output are still to be swept
+    INDEX_AGENT,           // workspace, agent -> its desktop
+    INDEX_SIGNIN_USER,     // workspace, user, id of the session
     INDEX_N
 };
 
@@ -54,8 +58,14 @@ MUST_USE enum err kind_del(struct txn *t, enum kind kind, const struct index_ent
 // The key of an object, or with id 0 the prefix of all of that kind in the workspace.
 void kind_key(enum kind kind, uint64_t workspace, uint64_t id, struct key *ret);
 enum store_db kind_db(enum kind kind);
+bool kind_is(enum kind kind, const struct key *k); // of its database: a key of that kind, where several share one
+// The key of INDEX_USER_NAME: A-Z count as a-z.
+void kind_user_name(struct key *k, const char *name);
 // Unpacks what a cursor stands on.
 MUST_USE enum err kind_unpack(enum kind kind, struct arena *a, struct slice s, void *ret_rec);
+
+// The desktop an agent belongs to. ERR_NOT_FOUND.
+MUST_USE enum err kind_agent_desktop(struct txn *t, uint64_t workspace, uint64_t agent, uint64_t *ret);
 
 // Other records by descriptor: kept under keys of their own (meta, counts, hours, outcomes).
 MUST_USE enum err rec_get(struct txn *t, struct arena *a, enum store_db db, const struct key *k, const ProtobufCMessageDescriptor *d, void *ret_rec);

@@ -167,6 +167,11 @@ enum err life_step(struct work *w, struct task_ref *ref, enum task_event ev, enu
 static enum err session_row(struct work *w, const Rec__Session *s, unsigned kind)
 {
     Wire__Row row = WIRE__ROW__INIT;
+    Rec__Task *t;
+    enum err e = work_get(w, KIND_TASK, s->workspace, s->task, &t, NULL);
+    if (e)
+        return e == ERR_NOT_FOUND ? ERR_CORRUPT : e;
+    row.title = t->title;
     row.workspace = s->workspace;
     row.session = s->id;
     row.task = s->task;
@@ -362,6 +367,8 @@ static enum err agent_row(struct work *w, const Rec__Desktop *d, enum agent_stat
     desktop_row(d, &row);
     row.name = d->agent_name;
     row.field = nothing;
+    row.old_status = from;
+    row.status = to;
     row.old_value = was.out;
     row.new_value = is.out;
     return work_row(w, &row, ROW_AGENT_STATUS);
@@ -378,6 +385,8 @@ enum err life_desktop(struct work *w, Rec__Desktop *d, enum desktop_status to, c
 
     if (to != DESKTOP_RUNNING)
         d->agent_ready = false;
+    if (to == DESKTOP_STOPPED) // what is told when it runs again is told anew
+        d->alert_cpu = d->alert_memory = d->alert_disk = 0;
     d->status = to;
     d->error = work_copy(w, error, ROW_TEXT_MAX);
     desktop_row(d, &row);

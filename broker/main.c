@@ -20,11 +20,13 @@
 #include "log.h"
 #include "notify.h"
 #include "outbox.h"
+#include "self.h"
 #include "setup.h"
 #include "store.h"
+#include "store_comment.h"
 #include "turn.h"
 
-enum { TICK_MS = 500, READERS_EVERY = 20, SWEEP_EVERY = 20, HELD_MAX = 8192, STOP_MS = 5000 };
+enum { TICK_MS = 500, READERS_EVERY = 20, SWEEP_EVERY = 20, HELD_MAX = 8192, STOP_MS = 5000, RESERVE_MIN = 3 * 512 * 1024 };
 
 struct broker {
     uv_loop_t loop;
@@ -138,11 +140,50 @@ static enum err open_key_cb(void *u, const uint8_t *sealed, size_t n, struct are
     return ERR_OK;
 }
 
+static void figures_cb(void *u, struct program_figures *ret)
+{
+    struct broker *br = u;
+    const struct turns_counts *t = turns_counts(br->turns);
+    struct intake_counts in = intake_counts(br->intake);
+    uint64_t *v = ret->value;
+    struct self self;
+    self_look(&self);
+    v[FIGURE_BROKER_RESIDENT] = self.resident;
+    v[FIGURE_BROKER_FDS] = self.fds;
+    v[FIGURE_BROKER_CPU] = self.cpu_us;
+    v[FIGURE_BROKER_START] = self.start_ms;
+    v[FIGURE_BROKER_COMMANDS] = t->commands;
+    v[FIGURE_BROKER_TURNS] = t->turns;
+    v[FIGURE_BROKER_EVENTS] = t->events;
+    v[FIGURE_BROKER_REQUESTS] = in.requests;
+    v[FIGURE_BROKER_QUERIES] = in.queries;
+    v[FIGURE_BROKER_PEERS] = in.pipes;
+    v[FIGURE_BROKER_POLLS] = in.polls;
+    outbox_counts(br->outbox, &v[FIGURE_BROKER_BUS_MESSAGES], &v[FIGURE_BROKER_BUS_OCTETS]);
+    if (store_size(br->store, &v[FIGURE_BROKER_STORE_USED], &v[FIGURE_BROKER_STORE_MAX]))
+        v[FIGURE_BROKER_STORE_USED] = v[FIGURE_BROKER_STORE_MAX] = 0;
+    ret->took_us = &t->took_us;
+    ret->size = &t->size;
+}
+
 static void tick_done(struct proposal *p, enum outcome st, const struct batch *b)
 {
     (void)st;
     (void)b;
     container_of(p, struct broker, tick)->tick_under_way = 0;
+}
+
+static void tick(struct broker *br)
+{
+    if (br->tick_under_way)
+        return;
+    br->tick_item = (Wire__Item)WIRE__ITEM__INIT;
+    br->tick_body = (Wire__Tick)WIRE__TICK__INIT;
+    br->tick_item.body_case = WIRE__ITEM__BODY_TICK;
+    br->tick_item.tick = &br->tick_body;
+    br->tick = (struct proposal){ .cmd = { .item = &br->tick_item, .sender = SENDER_BROKER }, .done = tick_done };
+    br->tick_under_way = 1;
+    turn_submit(br->turns, &br->tick);
 }
 
 // Retention and sweeps, a few records at a time, while events come; in quiet times every ten minutes, for what grows old.
@@ -152,15 +193,21 @@ static void sweep(struct broker *br)
     static unsigned quiet;
     quiet = br->newest == last_newest ? quiet + 1 : 0;
     last_newest = br->newest;
-    if (br->tick_under_way || (quiet > 1 && quiet % 60 != 0))
+    if (quiet <= 1 || quiet % 60 == 0)
+        tick(br);
+}
+
+// What deleted tasks left goes step by step, without waiting for the next sweep.
+static void sweep_gone(struct broker *br)
+{
+    struct txn *t;
+    bool any = false;
+    if (br->tick_under_way || store_begin(br->store, false, &t))
         return;
-    br->tick_item = (Wire__Item)WIRE__ITEM__INIT;
-    br->tick_body = (Wire__Tick)WIRE__TICK__INIT;
-    br->tick_item.body_case = WIRE__ITEM__BODY_TICK;
-    br->tick_item.tick = &br->tick_body;
-    br->tick = (struct proposal){ .cmd = { .item = &br->tick_item, .sender = SENDER_BROKER }, .done = tick_done };
-    br->tick_under_way = 1;
-    turn_submit(br->turns, &br->tick);
+    enum err e = gone_any(t, &any);
+    store_abort(t);
+    if (!e && any)
+        tick(br);
 }
 
 static void ticked_cb(uv_timer_t *t)
@@ -183,6 +230,8 @@ static void ticked_cb(uv_timer_t *t)
         store_reader_check(br->store);
     if (br->ticks % SWEEP_EVERY == 0)
         sweep(br);
+    else
+        sweep_gone(br);
 }
 
 static void signalled_cb(uv_signal_t *s, int number)
@@ -243,7 +292,7 @@ static enum err listen_all(struct broker *br, const char *url, const char *bus_u
     struct fleet_conf fc = { br->store, br->turns, br->hooks, intake_answer_poll, publish_cb, open_key_cb, br };
     if (!e)
         e = fleet_new(&fc, &br->fleet);
-    struct intake_conf ic = { &br->loop, br->store, br->turns, br->fleet, br->hooks, bus_url, live_url, br->seal_key };
+    struct intake_conf ic = { &br->loop, br->store, br->turns, br->fleet, br->hooks, bus_url, live_url, br->seal_key, figures_cb, br };
     if (!e)
         e = intake_new(&ic, &br->intake);
     if (!e) {
@@ -277,7 +326,8 @@ static enum err open_all(struct broker *br, uint64_t map_mib, uint64_t min_free_
     crypto_wipe(s.seal_key, sizeof s.seal_key);
     br->epoch = s.epoch;
     br->newest = s.newest;
-    e = cons_local_new(&br->loop, br->store, min_free_mib << 20, (map_mib << 20) / 10, &br->cons);
+    uint64_t map = map_mib << 20, reserve = map / 10 < RESERVE_MIN ? RESERVE_MIN : map / 10;
+    e = cons_local_new(&br->loop, br->store, min_free_mib << 20, reserve < map / 2 ? reserve : map / 2, &br->cons);
     if (!e)
         e = turns_new(&br->loop, br->cons, s.log_ms, &cbs, &br->turns);
     return e ? e : bus_new(&br->loop, &br->bus);
@@ -329,6 +379,8 @@ int main(int argc, char **argv)
     if (derive(url, "bus", 1, bus_url, sizeof bus_url) || derive(url, "live", 2, live_url, sizeof live_url))
         conf_usage(program, "--broker takes ipc://PATH or tcp://127.0.0.1:PORT");
 
+    struct self self;
+    self_look(&self); // remembers when we began
     signal(SIGPIPE, SIG_IGN);
     if (crypto_init() || uv_loop_init(&br.loop)) {
         log_error("the program cannot be started");
@@ -343,8 +395,7 @@ int main(int argc, char **argv)
     uv_run(&br.loop, UV_RUN_DEFAULT);
     br.cons->ops->stop(br.cons);
     store_close(br.store);
-    uint64_t commands, turns;
-    turns_counts(br.turns, &commands, &turns);
-    log_info("stopped after %llu commands in %llu commits", (unsigned long long)commands, (unsigned long long)turns);
+    const struct turns_counts *counts = turns_counts(br.turns);
+    log_info("stopped after %llu commands in %llu commits", (unsigned long long)counts->commands, (unsigned long long)counts->turns);
     _exit(br.status);
 }

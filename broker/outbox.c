@@ -10,6 +10,7 @@ struct outbox {
     struct bus_pub *pub;
     struct buf packed;
     ProtobufCBinaryData rows[ROWS_COUNT_MAX];
+    uint64_t messages, octets;
     int said;
 };
 
@@ -23,6 +24,8 @@ static void publish(struct outbox *o, char topic, const ProtobufCMessage *m)
     }
     o->packed.len = protobuf_c_message_pack(m, p);
     bus_publish(o->pub, topic, o->packed.data, o->packed.len);
+    o->messages++;
+    o->octets += o->packed.len;
     o->said = 1;
 }
 
@@ -71,6 +74,12 @@ void outbox_live(struct outbox *o, const Wire__Live *live)
     int said = o->said;
     publish(o, 'L', &live->base);
     o->said = said; // only events tell where the log stands
+}
+
+void outbox_counts(const struct outbox *o, uint64_t *ret_messages, uint64_t *ret_octets)
+{
+    *ret_messages = o->messages;
+    *ret_octets = o->octets;
 }
 
 enum err outbox_new(struct bus_pub *pub, struct outbox **ret)

@@ -8,6 +8,8 @@
 struct outbox;
 struct bus_pub;
 
+// Messages and octets published since the start.
+void outbox_counts(const struct outbox *o, uint64_t *ret_messages, uint64_t *ret_octets);
 MUST_USE enum err outbox_new(struct bus_pub *pub, struct outbox **ret);
 void outbox_committed(struct outbox *o, const struct batch *b);
 // Every 500 ms: says the newest number if nothing was said since the last call.

@@ -16,10 +16,19 @@ struct own {
         Wire__Renew renew;
         Wire__Target release;
         Wire__Observe observe;
+        Wire__Alert alert;
+        Wire__Sample sample;
     } body;
     Wire__Observation seen;
     char *error, *ip;                      // of seen
     Wire__WorkerLease *leases, **lease_list;
+    struct own_samples *samples;
+};
+
+struct own_samples {
+    struct own_minute minute[OWN_SAMPLES];
+    Wire__DesktopSample m[OWN_SAMPLES], *list[OWN_SAMPLES];
+    size_t n;
 };
 
 static struct map assigning; // tasks with an assignment under way
@@ -47,6 +56,7 @@ static void own_free(struct own *o)
     free(o->ip);
     free(o->leases);
     free(o->lease_list);
+    free(o->samples);
     free(o);
 }
 
@@ -135,6 +145,72 @@ void own_observe(struct fleet *f, const struct desktop *d, const Wire__Observati
     o->body.observe.seen = &o->seen;
     o->item.observe = &o->body.observe;
     submit(o, done_cb);
+}
+
+// ---------------------------------------------------------------- figures
+
+static void alerted_cb(struct proposal *p, enum outcome st, const struct batch *b)
+{
+    struct own *o = container_of(p, struct own, p);
+    (void)st;
+    (void)b;
+    fleet_alerted(o->f, o->desktop);
+    own_free(o);
+}
+
+void own_alert(struct fleet *f, struct desktop *d, unsigned judged, const uint32_t value[METRIC_N])
+{
+    struct own *o = make(f, WIRE__ITEM__BODY_ALERT);
+    if (!o)
+        return; // it is seen again with the next probe
+    o->body.alert = (Wire__Alert)WIRE__ALERT__INIT;
+    o->body.alert.workspace = d->workspace;
+    o->body.alert.desktop = o->desktop = d->id;
+    o->body.alert.judged = judged;
+    o->body.alert.cpu = value[METRIC_CPU];
+    o->body.alert.memory = value[METRIC_MEMORY];
+    o->body.alert.disk = value[METRIC_DISK];
+    o->item.alert = &o->body.alert;
+    d->alerting = true;
+    submit(o, alerted_cb);
+}
+
+static void sampled_cb(struct proposal *p, enum outcome st, const struct batch *b)
+{
+    struct own *o = container_of(p, struct own, p);
+    (void)b;
+    fleet_sampled(o->f, o->samples->minute, o->samples->n, st == OUTCOME_APPLIED && !p->cmd.answer.err);
+    own_free(o);
+}
+
+void own_sample(struct fleet *f, const struct own_minute *minutes, size_t n)
+{
+    struct own *o = make(f, WIRE__ITEM__BODY_SAMPLE);
+    struct own_samples *s = o ? calloc(1, sizeof *s) : NULL;
+    if (!s) {
+        free(o);
+        return; // the rings hold them for hours: tried again
+    }
+    o->samples = s;
+    s->n = n;
+    for (size_t i = 0; i < n; i++) {
+        s->minute[i] = minutes[i];
+        s->m[i] = (Wire__DesktopSample)WIRE__DESKTOP_SAMPLE__INIT;
+        s->m[i].workspace = minutes[i].workspace;
+        s->m[i].desktop = minutes[i].desktop;
+        s->m[i].minute = minutes[i].minute;
+        s->m[i].count = (uint32_t)minutes[i].step.count;
+        s->m[i].sum = s->minute[i].step.sum;
+        s->m[i].max = s->minute[i].step.max;
+        s->m[i].n_sum = s->m[i].n_max = METRIC_N;
+        s->list[i] = &s->m[i];
+    }
+    o->body.sample = (Wire__Sample)WIRE__SAMPLE__INIT;
+    o->body.sample.desktops = s->list;
+    o->body.sample.n_desktops = n;
+    o->item.sample = &o->body.sample;
+    f->sampling = true;
+    submit(o, sampled_cb);
 }
 
 // ---------------------------------------------------------------- leases

@@ -54,18 +54,29 @@ static enum err run(struct query *q, const Wire__Item *i, Wire__Answer *a)
     case WIRE__ITEM__BODY_TASK_GET: return query_task_get(q, i->task_get->id, a);
     case WIRE__ITEM__BODY_SESSION_LIST: return query_session_list(q, i->session_list, a);
     case WIRE__ITEM__BODY_SESSION_GET: return query_session_get(q, i->session_get->id, a);
+    case WIRE__ITEM__BODY_COMMENT_LIST: return query_comment_list(q, i->comment_list, a);
     case WIRE__ITEM__BODY_APPROVAL_LIST: return query_approval_list(q, i->approval_list, a);
     case WIRE__ITEM__BODY_APPROVAL_GET: return query_approval_get(q, i->approval_get->id, a);
     case WIRE__ITEM__BODY_DESKTOP_LIST: return query_desktop_list(q, a);
     case WIRE__ITEM__BODY_DESKTOP_GET: return query_desktop_get(q, i->desktop_get->id, a);
+    case WIRE__ITEM__BODY_AGENT_LIST: return query_agent_list(q, a);
+    case WIRE__ITEM__BODY_AGENT_GET: return query_agent_get(q, i->agent_get->id, a);
     case WIRE__ITEM__BODY_KEY_LIST: return query_key_list(q, a);
+    case WIRE__ITEM__BODY_USER_LOOKUP: return query_user_lookup(q, i->user_lookup, a);
+    case WIRE__ITEM__BODY_USER_LIST: return query_user_list(q, a);
+    case WIRE__ITEM__BODY_WORKSPACE_LIST: return query_workspace_list(q, a);
     case WIRE__ITEM__BODY_SETTINGS_GET: return query_settings(q, a);
     case WIRE__ITEM__BODY_OVERVIEW: return query_overview(q, a);
     case WIRE__ITEM__BODY_OUTPUT_READ: return query_output_read(q, i->output_read, a);
+    case WIRE__ITEM__BODY_EVENT_LIST: return query_event_list(q, i->event_list, a);
+    case WIRE__ITEM__BODY_ACTIVITY_LIST: return query_activity_list(q, i->activity_list, a);
+    case WIRE__ITEM__BODY_ACTIVITY_STATS: return query_activity_stats(q, i->activity_stats, a);
     case WIRE__ITEM__BODY_LOG_READ: return query_log_read(q, i->log_read, a);
+    case WIRE__ITEM__BODY_STATS: return query_stats(q, a);
     case WIRE__ITEM__BODY_WEBHOOK_LIST: return query_webhook_list(q, a);
     case WIRE__ITEM__BODY_DELIVERY_LIST: return query_delivery_list(q, i->delivery_list, a);
     case WIRE__ITEM__BODY_WORKER_LIST: return query_worker_list(q, a);
+    case WIRE__ITEM__BODY_METRICS_READ: return query_metrics_read(q, i->metrics_read, a);
     default: return ERR_BAD_REQUEST;
     }
 }

@@ -2,17 +2,28 @@
 // its list of desktops.
 #pragma once
 #include "arena.h"
+#include "figure.h"
 #include "fleet.h"
 #include "record.pb-c.h"
 #include "store.h"
 #include "wire.pb-c.h"
 
+// What the running program knows of itself, for the query of figures: filled by main.c.
+struct program_figures {
+    uint64_t value[BROKER_FIGURE_N];
+    const struct prom_hist *took_us, *size; // of turns
+};
+typedef void program_figures_cb(void *u, struct program_figures *ret);
+
 struct query {
     struct store *store;
     struct fleet *fleet;
+    program_figures_cb *figures;
+    void *figures_u;
     struct txn *txn;          // set by query_begin
     struct arena *arena;      // of the answer
     uint64_t newest, epoch, oldest, workers, now_ms;
+    uint64_t settled_ms;      // no row to come will have an earlier time; given before query_begin
     uint64_t workspace;       // of the actor
     uint64_t user;
     uint32_t role;

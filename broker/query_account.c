@@ -2,34 +2,24 @@
 #include "crypto.h"
 #include "names.h"
 #include "query_parts.h"
+#include "store_account.h"
 
 enum err query_credential(struct query *q, const Wire__CredentialLookup *l, Wire__Answer *a)
 {
-    MAKE(q, Wire__Credential, WIRE__CREDENTIAL__INIT, o);
-    struct key k = { .n = 0 };
-    struct slice s;
-    Rec__Key *r;
+    struct view v = view_of(q);
+    Rec__Key *k;
     Rec__User *u;
     if (l->hash.len != HASH_SIZE)
         return ERR_UNAUTHORIZED;
-    enum err e = store_get(q->txn, DB_INDEX, key_bytes(key_u8(&k, INDEX_KEY_HASH), l->hash.data, HASH_SIZE), &s);
+    enum err e = account_key_by_hash(q->txn, q->arena, l->hash.data, &k);
     if (!e)
-        e = kind_get(q->txn, q->arena, KIND_KEY, key_read_u64(s.p), key_read_u64(s.p + 8), &r);
-    if (!e)
-        e = kind_get(q->txn, q->arena, KIND_USER, r->workspace, r->user, &u);
+        e = kind_get(q->txn, q->arena, KIND_USER, k->workspace, k->user, &u);
     if (e)
         return e == ERR_NOT_FOUND ? ERR_UNAUTHORIZED : e;
-    if (r->expires_ms && r->expires_ms <= q->now_ms)
+    if (account_key_over(k, q->now_ms, 0) || u->disabled)
         return ERR_UNAUTHORIZED;
-    o->key = r->id;
-    o->workspace = r->workspace;
-    o->user = u->id;
-    o->user_name = u->name;
-    o->role = r->role < u->role ? r->role : u->role;
-    o->expires_ms = r->expires_ms;
     a->body_case = WIRE__ANSWER__BODY_CREDENTIAL;
-    a->credential = o;
-    return ERR_OK;
+    return view_credential(&v, k, u, &a->credential);
 }
 
 // One's own keys, newest first; an admin sees those of the workspace.

@@ -5,7 +5,7 @@
 #include "query_parts.h"
 #include "store_task.h"
 
-enum { HOURS = 24, HOUR_MS = 3600 * 1000 };
+enum { HOURS = 24, HOUR_MS = 3600 * 1000, MINUTE_MS = 60 * 1000 };
 
 static enum err show_desktop(struct query *q, struct view *v, const Rec__Desktop *d, Wire__Desktop **ret)
 {
@@ -72,6 +72,49 @@ enum err query_desktop_get(struct query *q, uint64_t id, Wire__Answer *a)
     return e ? e : show_desktop(q, &v, d, &a->desktop);
 }
 
+// Newest first: an agent is as old as its desktop.
+enum err query_agent_list(struct query *q, Wire__Answer *a)
+{
+    MAKE(q, Wire__Agents, WIRE__AGENTS__INIT, out);
+    struct view v = view_of(q);
+    struct key prefix;
+    struct cursor c;
+    size_t cap = 0;
+    a->body_case = WIRE__ANSWER__BODY_AGENTS;
+    a->agents = out;
+    kind_key(KIND_DESKTOP, q->workspace, 0, &prefix);
+    enum err e = cursor_open(&c, q->txn, DB_DESKTOP, &prefix);
+    if (e)
+        return e;
+    for (bool on = cursor_seek(&c, NULL); on; on = cursor_next(&c))
+        cap++;
+    out->agents = arena_alloc(q->arena, (cap + 1) * sizeof *out->agents);
+    if (!out->agents)
+        e = ERR_NO_MEMORY;
+    for (bool on = !e && cursor_seek_before(&c, NULL); on && !e; on = cursor_prev(&c)) {
+        Rec__Desktop *d;
+        e = kind_unpack(KIND_DESKTOP, q->arena, c.value, &d);
+        if (!e)
+            e = view_agent(&v, d, &out->agents[out->n_agents++]);
+    }
+    if (!e)
+        e = c.err;
+    cursor_close(&c);
+    return e;
+}
+
+enum err query_agent_get(struct query *q, uint64_t id, Wire__Answer *a)
+{
+    struct view v = view_of(q);
+    Rec__Desktop *d;
+    uint64_t desktop;
+    enum err e = kind_agent_desktop(q->txn, q->workspace, id, &desktop);
+    if (!e)
+        e = kind_get(q->txn, q->arena, KIND_DESKTOP, q->workspace, desktop, &d);
+    a->body_case = WIRE__ANSWER__BODY_AGENT;
+    return e ? e : view_agent(&v, d, &a->agent);
+}
+
 static void add_resources(Wire__Overview *o)
 {
     uint64_t cpu = 0;
@@ -93,11 +136,28 @@ static void add_resources(Wire__Overview *o)
     o->cpu = probed ? (uint32_t)(cpu / probed) : 0;
 }
 
-// The last 24 whole hours, this one among them.
+// The hour that began 24 hours ago counts from its minute that did so.
+static void add_hour(Wire__Overview *o, const Rec__Hour *h, unsigned from_minute)
+{
+    if (!from_minute || !hour_has_minutes(h)) {
+        o->done_24h += h->done;
+        o->finished_24h += h->done + h->failed;
+        o->duration_sum_ms_24h += h->duration_ms;
+        return;
+    }
+    for (unsigned i = from_minute; i < HOUR_MINUTES; i++) {
+        o->done_24h += h->minute_done[i];
+        o->finished_24h += h->minute_done[i] + h->minute_failed[i];
+        o->duration_sum_ms_24h += h->minute_duration_ms[i];
+    }
+}
+
+// The last 24 hours, to the minute.
 static enum err add_hours(const struct query *q, Wire__Overview *o)
 {
     uint64_t this_hour = q->now_ms / HOUR_MS;
-    for (uint64_t i = 0; i < HOURS; i++) {
+    unsigned minute = (unsigned)(q->now_ms / MINUTE_MS % HOUR_MINUTES);
+    for (uint64_t i = 0; i <= HOURS; i++) {
         struct key k = { .n = 0 };
         Rec__Hour *h;
         enum err e = rec_get(q->txn, q->arena, DB_HOUR, key_u64(key_u64(&k, q->workspace), this_hour - i), &rec__hour__descriptor, &h);
@@ -105,9 +165,7 @@ static enum err add_hours(const struct query *q, Wire__Overview *o)
             continue;
         if (e)
             return e;
-        o->done_24h += h->done;
-        o->finished_24h += h->done + h->failed;
-        o->duration_sum_ms_24h += h->duration_ms;
+        add_hour(o, h, i == HOURS ? minute + 1 : 0);
     }
     return ERR_OK;
 }
@@ -136,6 +194,7 @@ enum err query_overview(struct query *q, Wire__Answer *a)
 enum err query_worker_list(struct query *q, Wire__Answer *a)
 {
     MAKE(q, Wire__Workers, WIRE__WORKERS__INIT, out);
+    struct view v = view_of(q);
     struct cursor c;
     size_t cap = 0;
     a->body_case = WIRE__ANSWER__BODY_WORKERS;
@@ -153,17 +212,11 @@ enum err query_worker_list(struct query *q, Wire__Answer *a)
         e = kind_unpack(KIND_PEER, q->arena, c.value, &p);
         if (e || p->role != 2)
             continue;
-        Wire__Worker *w = arena_alloc(q->arena, sizeof *w);
-        if (!w) {
-            e = ERR_NO_MEMORY;
+        Wire__Worker *w;
+        e = view_worker(&v, p, &w);
+        if (e)
             break;
-        }
-        *w = (Wire__Worker)WIRE__WORKER__INIT;
-        w->id = p->id;
-        w->name = p->name;
-        w->version = p->version;
-        w->slots = p->slots;
-        w->last_seen_ms = p->seen_ms;
+        w->connected = false; // the fleet knows who is heard
         fleet_worker(q->fleet, p->id, w);
         out->workers[out->n_workers++] = w;
     }

@@ -36,13 +36,25 @@ MUST_USE enum err query_session_get(struct query *q, uint64_t id, Wire__Answer *
 MUST_USE enum err query_output_read(struct query *q, const Wire__OutputRead *r, Wire__Answer *a);
 MUST_USE enum err query_approval_list(struct query *q, const Wire__ApprovalList *l, Wire__Answer *a);
 MUST_USE enum err query_approval_get(struct query *q, uint64_t id, Wire__Answer *a);
+MUST_USE enum err query_comment_list(struct query *q, const Wire__CommentList *l, Wire__Answer *a);
+MUST_USE enum err query_agent_list(struct query *q, Wire__Answer *a);
+MUST_USE enum err query_agent_get(struct query *q, uint64_t id, Wire__Answer *a);
 MUST_USE enum err query_desktop_list(struct query *q, Wire__Answer *a);
 MUST_USE enum err query_desktop_get(struct query *q, uint64_t id, Wire__Answer *a);
 MUST_USE enum err query_overview(struct query *q, Wire__Answer *a);
+MUST_USE enum err query_stats(struct query *q, Wire__Answer *a);
 MUST_USE enum err query_webhook_list(struct query *q, Wire__Answer *a);
 MUST_USE enum err query_delivery_list(struct query *q, const Wire__DeliveryList *l, Wire__Answer *a);
 MUST_USE enum err query_worker_list(struct query *q, Wire__Answer *a);
+MUST_USE enum err query_metrics_read(struct query *q, const Wire__MetricsRead *r, Wire__Answer *a);
 MUST_USE enum err query_credential(struct query *q, const Wire__CredentialLookup *l, Wire__Answer *a);
 MUST_USE enum err query_key_list(struct query *q, Wire__Answer *a);
+MUST_USE enum err query_user_lookup(struct query *q, const Wire__UserLookup *l, Wire__Answer *a);
+MUST_USE enum err query_user_list(struct query *q, Wire__Answer *a);
+MUST_USE enum err query_workspace_list(struct query *q, Wire__Answer *a);
 MUST_USE enum err query_settings(struct query *q, Wire__Answer *a);
+MUST_USE enum err query_event_list(struct query *q, const Wire__EventList *l, Wire__Answer *a);
+MUST_USE enum err query_activity_list(struct query *q, const Wire__ActivityList *l, Wire__Answer *a);
+MUST_USE enum err query_activity_stats(struct query *q, const Wire__ActivityStats *s, Wire__Answer *a);
+MUST_USE enum err query_audit_entity(struct query *q, const Wire__Row *row, Wire__AuditEntity **ret); // NULL: it is gone
 MUST_USE enum err query_log_read(struct query *q, const Wire__LogRead *r, Wire__Answer *a);

@@ -3,7 +3,21 @@
 #include "check.h"
 #include "names.h"
 #include "query_parts.h"
+#include "store_comment.h"
 #include "store_task.h"
+
+// A session whose task was deleted waits for the sweep only: it is not there any more. known: a task that is.
+static enum err unless_gone(struct query *q, const Rec__Session *s, uint64_t *known)
+{
+    bool gone;
+    if (s->task == *known)
+        return ERR_OK;
+    enum err e = gone_is(q->txn, s->workspace, s->task, &gone);
+    if (e || gone)
+        return e ? e : ERR_NOT_FOUND;
+    *known = s->task;
+    return ERR_OK;
+}
 
 enum err query_session_list(struct query *q, const Wire__SessionList *l, Wire__Answer *a)
 {
@@ -12,20 +26,17 @@ enum err query_session_list(struct query *q, const Wire__SessionList *l, Wire__A
     struct key prefix = { .n = 0 };
     struct cursor c;
     uint32_t limit = limit_of(l->limit, LIST_MAX), seen = 0;
-    Rec__Task *t;
+    uint64_t known = 0;
     a->body_case = WIRE__ANSWER__BODY_SESSIONS;
     a->sessions = out;
     out->sessions = arena_alloc(q->arena, limit * sizeof *out->sessions);
-    enum err e = out->sessions ? ERR_OK : ERR_NO_MEMORY;
-    if (!e && l->task)
-        e = kind_get(q->txn, q->arena, KIND_TASK, q->workspace, l->task, &t);
-    if (e)
-        return e;
+    if (!out->sessions)
+        return ERR_NO_MEMORY;
     if (l->task)
         key_u64(key_u64(key_u8(&prefix, INDEX_SESSION_TASK), q->workspace), l->task);
     else
         kind_key(KIND_SESSION, q->workspace, 0, &prefix);
-    e = cursor_open(&c, q->txn, l->task ? DB_INDEX : DB_SESSION, &prefix);
+    enum err e = cursor_open(&c, q->txn, l->task ? DB_INDEX : DB_SESSION, &prefix);
     if (e)
         return e;
     for (bool on = cursor_seek_newest(&c, l->before); on && !e; on = cursor_prev(&c)) {
@@ -38,6 +49,13 @@ enum err query_session_list(struct query *q, const Wire__SessionList *l, Wire__A
         e = kind_get(q->txn, q->arena, KIND_SESSION, q->workspace, out->next_before, &s);
         if (e || (l->status && s->status != l->status) || (l->desktop && s->desktop != l->desktop))
             continue;
+        e = unless_gone(q, s, &known);
+        if (e == ERR_NOT_FOUND) {
+            e = ERR_OK;
+            continue;
+        }
+        if (e)
+            break;
         e = view_session(&v, s, &out->sessions[out->n_sessions++]);
     }
     if (!e)
@@ -50,8 +68,11 @@ enum err query_session_get(struct query *q, uint64_t id, Wire__Answer *a)
 {
     struct view v = view_of(q);
     Rec__Session *s;
+    uint64_t known = 0;
     enum err e = kind_get(q->txn, q->arena, KIND_SESSION, q->workspace, id, &s);
     a->body_case = WIRE__ANSWER__BODY_SESSION;
+    if (!e)
+        e = unless_gone(q, s, &known);
     return e ? e : view_session(&v, s, &a->session);
 }
 

@@ -13,6 +13,7 @@
 #include "arena.h"
 #include "clock.h"
 #include "log.h"
+#include "migrate.h"
 #include "names.h"
 #include "store.h"
 
@@ -217,7 +218,9 @@ static enum err seal_key(struct setup *s)
 enum err setup_store(struct setup *s, struct store *store)
 {
     uint64_t workspaces = 0;
-    enum err e = read_meta(s, store, &workspaces);
+    enum err e = migrate_store(store);
+    if (!e)
+        e = read_meta(s, store, &workspaces);
     if (!e && !workspaces)
         e = first_records(s, store);
     if (!e)

@@ -385,6 +385,17 @@ enum err store_room(struct store *s, uint64_t disk_low, struct store_room *ret)
     return ERR_OK;
 }
 
+enum err store_size(struct store *s, uint64_t *ret_used, uint64_t *ret_max)
+{
+    MDB_envinfo info;
+    MDB_stat st;
+    if (mdb_env_info(s->env, &info) || mdb_env_stat(s->env, &st))
+        return ERR_STORAGE_ERROR;
+    *ret_used = ((uint64_t)info.me_last_pgno + 1) * st.ms_psize;
+    *ret_max = s->map_size;
+    return ERR_OK;
+}
+
 void store_reader_check(struct store *s)
 {
     int dead = 0;

@@ -14,7 +14,7 @@
     D(SESSION, "session")   /* workspace 8, id 8 */ \
     D(APPROVAL, "approval") \
     D(DESKTOP, "desktop") \
-    D(ACCOUNT, "account")   /* workspace 8, kind 1, id 8: workspaces, users, keys */ \
+    D(ACCOUNT, "account")   /* workspace 8, kind 1, id 8: workspaces, users, keys, signed-in sessions */ \
     D(PEER, "peer")         /* 0 8, id 8 */ \
     D(COUNTS, "counts")     /* workspace 8, desktop 8 */ \
     D(HOUR, "hour")         /* workspace 8, hour since 1970 8 */ \
@@ -24,7 +24,7 @@
     D(DEDUPE, "dedupe")     /* client 16, number 8: Rec.Outcome */ \
     D(IDEM, "idem")         /* user 8, hash of the key 32: Rec.Outcome */ \
     D(POSTING, "posting")   /* see posting.h: which rows of the log a filter finds */ \
-    D(STATS, "stats")       /* see stats.h: rows by hour and by day */ \
+    D(STATS, "stats")       /* workspace 8, hour since 1970 8: rows of the activities */ \
     D(COMMENT, "comment")   /* workspace 8, task 8, id 8 */ \
     D(METRIC, "metric")     /* see metric.h: rings of samples of each desktop */ \
     D(WEBHOOK, "webhook")   /* workspace 8, id 8 */ \
@@ -37,7 +37,7 @@ enum store_db {
     DB_N
 };
 
-enum { STORE_KEY_MAX = 64 };
+enum { STORE_KEY_MAX = 72 };
 
 // A key under construction, or found.
 struct key {
@@ -110,4 +110,6 @@ struct store_room {
     uint64_t map, disk;
 };
 MUST_USE enum err store_room(struct store *s, uint64_t disk_low, struct store_room *ret);
+// How large the file has grown, and may grow. Cheap.
+MUST_USE enum err store_size(struct store *s, uint64_t *ret_used, uint64_t *ret_max);
 void store_reader_check(struct store *s); // frees the slots of dead readers

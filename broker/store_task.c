@@ -1,7 +1,8 @@
 #include "store_task.h"
 #include <string.h>
+#include "store_comment.h"
 
-enum { HOUR_MS = 3600 * 1000 };
+enum { HOUR_MS = 3600 * 1000, MINUTE_MS = 60 * 1000 };
 
 static void remember(struct task_ref *ref)
 {
@@ -116,56 +117,10 @@ enum err task_content(struct txn *t, struct arena *a, const Rec__Task *task, cha
     return ERR_OK;
 }
 
-static enum err remove_output(struct work *w, uint64_t workspace, uint64_t session)
-{
-    struct key prefix = { .n = 0 };
-    struct cursor c;
-    enum err e = cursor_open(&c, w->txn, DB_OUTPUT, key_u64(key_u64(&prefix, workspace), session));
-    if (e)
-        return e;
-    for (bool on = cursor_seek(&c, NULL); on && !e; on = cursor_next(&c))
-        e = cursor_del(&c);
-    if (!e)
-        e = c.err;
-    cursor_close(&c);
-    return e;
-}
-
-static enum err remove_sessions(struct work *w, const Rec__Task *t)
-{
-    struct key prefix = { .n = 0 };
-    struct cursor c;
-    key_u64(key_u64(key_u8(&prefix, INDEX_SESSION_TASK), t->workspace), t->id);
-    for (;;) { // each removal changes the index: look anew
-        enum err e = cursor_open(&c, w->txn, DB_INDEX, &prefix);
-        if (e)
-            return e;
-        bool on = cursor_seek(&c, NULL);
-        uint64_t id = on ? key_read_u64(c.key.b + 17) : 0;
-        e = c.err;
-        cursor_close(&c);
-        if (!on || e)
-            return e;
-        struct session_ref s;
-        e = session_open(w, t->workspace, id, &s);
-        if (!e && s.s->held) { // cancelled, and its worker has not let go yet
-            s.s->held = false;
-            work_touch_worker(w, s.s->worker);
-            e = session_save(w, &s);
-        }
-        if (!e)
-            e = remove_output(w, t->workspace, id);
-        if (!e)
-            e = work_del(w, KIND_SESSION, &s.old, s.s);
-        if (e)
-            return e;
-    }
-}
-
 enum err task_remove(struct work *w, struct task_ref *ref)
 {
     Rec__Task *t = ref->t;
-    enum err e = remove_sessions(w, t);
+    enum err e = t->attempt || t->comments ? gone_mark(w, t->workspace, t->id) : ERR_OK;
     if (!e && t->content_apart) {
         struct key k = blob_key(t->id);
         e = store_del(w->txn, DB_BLOB, &k);
@@ -290,17 +245,55 @@ enum err approval_count(struct work *w, uint64_t workspace, int by)
     return ERR_OK;
 }
 
+bool hour_has_minutes(const Rec__Hour *h)
+{
+    return h->n_minute_done == HOUR_MINUTES && h->n_minute_failed == HOUR_MINUTES && h->n_minute_duration_ms == HOUR_MINUTES;
+}
+
+// Hours that no answer needs any more; a few with each new one, so that they never pile up.
+static enum err drop_old_hours(struct work *w, uint64_t workspace)
+{
+    enum { KEPT = 48, AT_MOST = 3 };
+    struct key prefix = { .n = 0 };
+    struct cursor c;
+    enum err e = cursor_open(&c, w->txn, DB_HOUR, key_u64(&prefix, workspace));
+    if (e)
+        return e;
+    bool on = cursor_seek(&c, NULL);
+    for (int i = 0; on && i < AT_MOST && !e && key_read_u64(c.key.b + 8) + KEPT < w->now_ms / HOUR_MS; i++) {
+        w->wrote = true;
+        e = cursor_del(&c);
+        on = !e && cursor_next(&c);
+    }
+    if (!e)
+        e = c.err;
+    cursor_close(&c);
+    return e;
+}
+
 enum err hour_add(struct work *w, uint64_t workspace, bool done, uint64_t duration_ms)
 {
     struct key k = { .n = 0 };
     Rec__Hour fresh = REC__HOUR__INIT, *h;
+    uint64_t minutes[3][HOUR_MINUTES] = { { 0 } };
+    unsigned minute = (unsigned)(w->now_ms / MINUTE_MS % HOUR_MINUTES);
     key_u64(key_u64(&k, workspace), w->now_ms / HOUR_MS);
     enum err e = rec_get(w->txn, w->arena, DB_HOUR, &k, &rec__hour__descriptor, &h);
-    if (e == ERR_NOT_FOUND)
+    if (e == ERR_NOT_FOUND) {
         h = &fresh;
-    else if (e)
+        e = drop_old_hours(w, workspace);
+    }
+    if (e)
         return e;
+    if (!hour_has_minutes(h)) {
+        h->minute_done = minutes[0];
+        h->minute_failed = minutes[1];
+        h->minute_duration_ms = minutes[2];
+        h->n_minute_done = h->n_minute_failed = h->n_minute_duration_ms = HOUR_MINUTES;
+    }
     *(done ? &h->done : &h->failed) += 1;
     h->duration_ms += duration_ms;
+    (done ? h->minute_done : h->minute_failed)[minute] += 1;
+    h->minute_duration_ms[minute] += duration_ms;
     return rec_put(w->txn, w->arena, DB_HOUR, &k, h);
 }

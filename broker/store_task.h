@@ -20,7 +20,7 @@ MUST_USE enum err task_save(struct work *w, struct task_ref *ref);
 // A new one: id, workspace, createdAt are given here; content above CONTENT_INLINE is put apart.
 MUST_USE enum err task_add(struct work *w, Rec__Task *t, const char *content);
 MUST_USE enum err task_set_content(struct work *w, struct task_ref *ref, const char *content);
-// With its sessions, output, and approvals: in one go, bounded by `attempt`; the output by what is kept of each.
+// Its sessions, their output and its comments are only marked, to be swept in small steps (store_comment.h); approvals stay.
 MUST_USE enum err task_remove(struct work *w, struct task_ref *ref);
 // The content, from wherever it is kept. Lent by the arena.
 MUST_USE enum err task_content(struct txn *t, struct arena *a, const Rec__Task *task, char **ret);
@@ -33,4 +33,6 @@ MUST_USE enum err session_output(struct work *w, struct session_ref *ref, Wire__
 
 MUST_USE enum err approval_count(struct work *w, uint64_t workspace, int by); // pending ones
 // One task ended: the hour's roll-up for the overview.
+enum { HOUR_MINUTES = 60 };
+bool hour_has_minutes(const Rec__Hour *h); // else it was written by an older version
 MUST_USE enum err hour_add(struct work *w, uint64_t workspace, bool done, uint64_t duration_ms);

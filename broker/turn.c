@@ -4,6 +4,7 @@
 #include "arena.h"
 #include "clock.h"
 #include "crypto.h"
+#include "figure.h"
 #include "log.h"
 
 enum { ARENA_MAX = 256 * 1024 * 1024, ROWS_MAX = 64 * 1024 * 1024, PACKED_MAX = 8 * 1024 * 1024 };
@@ -18,14 +19,23 @@ struct turns {
     struct buf packed;      // the commands as octets: what a replicated engine would ship, and what the hash chain covers
     uv_idle_t again;        // more waits: the next batch is begun from the loop, not from inside done
     uint64_t log_ms0, mono0;
+    uint64_t settled_ms;    // promised by turns_settled_ms
     int busy;
     uint32_t alone;         // this many are taken one by one
-    uint64_t n_commands, n_turns;
+    struct turns_counts counts;
 };
 
 uint64_t turn_log_ms(const struct turns *t)
 {
     return t->log_ms0 + (clock_mono_ms() - t->mono0);
+}
+
+uint64_t turns_settled_ms(struct turns *t)
+{
+    uint64_t now_ms = t->busy ? t->batch.now_ms : clock_wall_ms();
+    if (now_ms > t->settled_ms)
+        t->settled_ms = now_ms;
+    return t->settled_ms;
 }
 
 enum err turn_err(enum outcome st)
@@ -64,8 +74,11 @@ static void decided_cb(void *u, enum outcome st, struct batch *b)
     for (uint32_t i = 0; i < n; i++)
         t->under_way[i]->done(t->under_way[i], st, b);
     if (st == OUTCOME_APPLIED) {
-        t->n_commands += n;
-        t->n_turns++;
+        t->counts.commands += n;
+        t->counts.turns++;
+        t->counts.events += b->n_rows;
+        prom_observe(&t->counts.took_us, b->took_us);
+        prom_observe(&t->counts.size, n);
         t->cbs.committed(t->cbs.u, b);
     } else if (st == OUTCOME_UNKNOWN) {
         t->cbs.fatal(t->cbs.u);
@@ -109,6 +122,8 @@ static void begin(struct turns *t)
             break;
     crypto_hash(b->hash, t->packed.data, t->packed.len);
     b->now_ms = clock_wall_ms();
+    if (b->now_ms < t->settled_ms)
+        b->now_ms = t->settled_ms; // the clock was set back
     b->log_ms = turn_log_ms(t);
     t->busy = 1;
     t->cons->ops->propose(t->cons, b, decided_cb, t);
@@ -128,10 +143,9 @@ void turn_submit(struct turns *t, struct proposal *p)
         uv_idle_start(&t->again, again_cb);
 }
 
-void turns_counts(const struct turns *t, uint64_t *ret_commands, uint64_t *ret_turns)
+const struct turns_counts *turns_counts(const struct turns *t)
 {
-    *ret_commands = t->n_commands;
-    *ret_turns = t->n_turns;
+    return &t->counts;
 }
 
 int turns_idle(const struct turns *t)
@@ -148,6 +162,8 @@ enum err turns_new(uv_loop_t *loop, struct cons *cons, uint64_t log_ms0, const s
     t->cbs = *cbs;
     t->log_ms0 = log_ms0;
     t->mono0 = clock_mono_ms();
+    prom_hist_init(&t->counts.took_us, figure_time_bounds, sizeof figure_time_bounds / sizeof *figure_time_bounds);
+    prom_hist_init(&t->counts.size, figure_turn_bounds, sizeof figure_turn_bounds / sizeof *figure_turn_bounds);
     list_init(&t->waiting);
     arena_init(&t->arena, ARENA_MAX);
     buf_init(&t->packed, PACKED_MAX);

@@ -4,6 +4,7 @@
 #include <uv.h>
 #include "consensus.h"
 #include "list.h"
+#include "prom.h"
 
 struct turns;
 struct proposal {              // embedded in its owner; the command's item must stay until done
@@ -21,7 +22,13 @@ struct turns_cbs {
 MUST_USE enum err turns_new(uv_loop_t *loop, struct cons *cons, uint64_t log_ms0, const struct turns_cbs *cbs, struct turns **ret);
 void turn_submit(struct turns *t, struct proposal *p);
 uint64_t turn_log_ms(const struct turns *t); // log time now
+// No row that is not committed yet will have an earlier time than this: what is said of the time before it stays true.
+uint64_t turns_settled_ms(struct turns *t);
 int turns_idle(const struct turns *t);       // nothing gathered, nothing under way
-// How many commands were applied since the start, in how many turns.
-void turns_counts(const struct turns *t, uint64_t *ret_commands, uint64_t *ret_turns);
+// What was applied since the start.
+struct turns_counts {
+    uint64_t commands, turns, events;
+    struct prom_hist took_us, size; // of turns: until they were durable; their commands
+};
+const struct turns_counts *turns_counts(const struct turns *t);
 enum err turn_err(enum outcome st);          // what a proposer answers when its command was not applied

@@ -1,4 +1,5 @@
 #include "view.h"
+#include "life.h"
 #include "names.h"
 #include "store_task.h"
 
@@ -202,8 +203,115 @@ enum err view_key(struct view *v, const Rec__Key *k, Wire__Key **ret)
     o->created_ms = k->created_ms;
     o->expires_ms = k->expires_ms;
     o->last4 = k->last4;
+    o->last_used_ms = k->last_used_ms;
     *ret = o;
     return ERR_OK;
+}
+
+enum err view_credential(struct view *v, const Rec__Key *k, const Rec__User *u, Wire__Credential **ret)
+{
+    MAKE(v, Wire__Credential, WIRE__CREDENTIAL__INIT, o);
+    o->key = k->id;
+    o->workspace = k->workspace;
+    o->user = u->id;
+    o->user_name = u->name;
+    o->role = k->role < u->role ? k->role : u->role;
+    o->expires_ms = k->expires_ms;
+    *ret = o;
+    return ERR_OK;
+}
+
+enum err view_workspace_of(struct view *v, const Rec__Workspace *w, Wire__Workspace **ret)
+{
+    MAKE(v, Wire__Workspace, WIRE__WORKSPACE__INIT, o);
+    o->id = w->id;
+    o->name = w->name;
+    o->created_ms = w->created_ms;
+    *ret = o;
+    return ERR_OK;
+}
+
+enum err view_user(struct view *v, const Rec__User *u, Wire__User **ret)
+{
+    MAKE(v, Wire__User, WIRE__USER__INIT, o);
+    o->id = u->id;
+    o->workspace = u->workspace;
+    o->name = u->name;
+    o->role = u->role;
+    o->disabled = u->disabled;
+    o->has_password = *u->password != 0;
+    o->created_ms = u->created_ms;
+    o->last_login_ms = u->last_login_ms;
+    *ret = o;
+    return ERR_OK;
+}
+
+enum err view_comment(struct view *v, const Rec__Comment *c, Wire__Comment **ret)
+{
+    MAKE(v, Wire__Comment, WIRE__COMMENT__INIT, o);
+    o->id = c->id;
+    o->workspace = c->workspace;
+    o->task = c->task;
+    o->author = c->author;
+    o->content = c->content;
+    o->created_ms = c->created_ms;
+    *ret = o;
+    return ERR_OK;
+}
+
+// Busy is ready with something to do; all the rest follows from the desktop.
+static enum err agent_status(struct view *v, const Rec__Desktop *d, uint32_t *ret)
+{
+    struct counts c;
+    *ret = life_agent_status((enum desktop_status)d->status, d->agent_ready);
+    if (*ret != AGENT_IDLE)
+        return ERR_OK;
+    enum err e = counts_read(v->txn, v->arena, d->workspace, d->id, &c);
+    if (!e && c.held)
+        *ret = AGENT_BUSY;
+    return e;
+}
+
+enum err view_agent(struct view *v, const Rec__Desktop *d, Wire__Agent **ret)
+{
+    MAKE(v, Wire__Agent, WIRE__AGENT__INIT, o);
+    o->id = d->agent;
+    o->workspace = d->workspace;
+    o->name = d->agent_name;
+    o->role = d->agent_role;
+    o->desktop = d->id;
+    o->created_ms = d->created_ms;
+    *ret = o;
+    return agent_status(v, d, &o->status);
+}
+
+// The sessions it holds: as many as it has slots, or a few more that are being ended.
+static enum err held_by(struct view *v, uint64_t worker, uint32_t *ret)
+{
+    struct key prefix = { .n = 0 };
+    struct cursor c;
+    enum err e = cursor_open(&c, v->txn, DB_INDEX, key_u64(key_u8(&prefix, INDEX_SESSION_HELD), worker));
+    if (e)
+        return e;
+    for (bool on = cursor_seek(&c, NULL); on; on = cursor_next(&c))
+        (*ret)++;
+    e = c.err;
+    cursor_close(&c);
+    return e;
+}
+
+enum err view_worker(struct view *v, const Rec__Peer *p, Wire__Worker **ret)
+{
+    MAKE(v, Wire__Worker, WIRE__WORKER__INIT, o);
+    o->id = p->id;
+    o->name = p->name;
+    o->connected = p->connected;
+    o->slots = p->slots;
+    o->draining = p->draining;
+    o->last_seen_ms = p->seen_ms;
+    o->version = p->version;
+    *ret = o;
+    return held_by(v, p->id, &o->running);
 }
 
 enum err view_webhook(struct view *v, const Rec__Webhook *h, Wire__Webhook **ret)

@@ -125,7 +125,10 @@ enum err work_row(struct work *w, Wire__Row *row, unsigned kind)
     b->rows.len += n;
     b->n_rows++;
     w->wrote = true;
-    return store_append(w->txn, DB_LOG, key_u64(&k, row->number), p, n);
+    enum err e = store_append(w->txn, DB_LOG, key_u64(&k, row->number), p, n);
+    if (!e)
+        e = postings_row(&w->turn->postings, w->arena, row);
+    return e ? e : stats_row(&w->turn->stats, w->arena, row, 1);
 }
 
 enum err work_get(struct work *w, enum kind kind, uint64_t workspace, uint64_t id, void *ret_rec, struct index_entries *ret_old)
@@ -199,7 +202,7 @@ static enum err counts_write(struct turn *t, const struct counts *c)
     return rec_put(t->txn, t->arena, DB_COUNTS, counts_key(&k, c->workspace, c->desktop), &r);
 }
 
-enum err turn_flush(struct turn *t)
+static enum err counts_flush(struct turn *t)
 {
     for (unsigned i = 0; i < t->n_counts; i++) {
         if (!t->counts[i]->dirty)
@@ -213,6 +216,14 @@ enum err turn_flush(struct turn *t)
     return ERR_OK;
 }
 
+enum err turn_flush(struct turn *t)
+{
+    enum err e = counts_flush(t);
+    if (!e)
+        e = postings_flush(&t->postings, t->txn);
+    return e ? e : stats_flush(&t->stats, t->txn, t->arena);
+}
+
 enum err work_counts(struct work *w, uint64_t workspace, uint64_t desktop, struct counts **ret)
 {
     struct turn *t = w->turn;
@@ -222,7 +233,7 @@ enum err work_counts(struct work *w, uint64_t workspace, uint64_t desktop, struc
             return ERR_OK;
         }
     if (t->n_counts == sizeof t->counts / sizeof *t->counts) {
-        enum err e = turn_flush(t);
+        enum err e = counts_flush(t);
         if (e)
             return e;
     }

@@ -10,6 +10,8 @@
 #include "err.h"
 #include "event.h"
 #include "kind.h"
+#include "posting.h"
+#include "stats.h"
 
 enum { CONTENT_INLINE = 2048, ROW_TEXT_MAX = 4400, LEASE_MS = 30000, OUTCOME_KEPT_MS = 10 * 60 * 1000, IDEM_KEPT_MS = 24 * 3600 * 1000 };
 
@@ -25,6 +27,8 @@ struct turn {
     Rec__Meta *meta;
     struct counts *counts[64];
     unsigned n_counts;
+    struct postings postings; // of the rows written so far, like the next: they go out once a turn
+    struct stats stats;
 };
 struct work {
     struct turn *turn;

@@ -40,6 +40,7 @@ enum {
     SUB_BATCH = 256,          // messages taken from a SUB in one turn of the loop
     CANARY_TICK_MS = 500,
     CANARY_TICKS = 3,         // unanswered for so many ticks (two probes) means dead
+    REDIAL_TICKS = 8,         // a dialling socket without a connection for so long is dialled anew: twice RECONNECT_MAX_MS
     SP_HEADER = 8,
     SP_PUB = 0x20, SP_SUB = 0x21, SP_REQ = 0x30, // protocol numbers of the SP header
     URL_SIZE = 256,
@@ -57,7 +58,7 @@ struct bus {
     uv_timer_t canary;
     _Atomic(struct node *) arrived; // Treiber list, the newest first
     struct list listeners;
-    struct list dialled_pubs;       // kept only so that they can be found (leak checkers, debuggers)
+    struct list dialled;
     struct list failed;             // calls that could not even be sent
     struct list sick;               // struct rearm: receives that failed for want of memory; tried again at the next tick
     atomic_bool stopped;
@@ -283,6 +284,75 @@ static void check_listener(struct listener *l)
     }
 }
 
+// ---------------------------------------------------------------- dialling sides
+
+// nng 1.5.2's dialer can forget to dial again: after about one in 500 kills of the peer the socket stays alone for ever, although
+// its timer should try every RECONNECT_MAX_MS at the latest. So who stands alone for twice as long gets a new dialer.
+struct dialled {
+    struct list at;
+    nng_socket sock;
+    nng_dialer id;
+    bool dialling;
+    char url[URL_SIZE];
+    unsigned ticks;            // alone, when last looked
+    atomic_uint up, removed;   // the pipe that is up, or 0; the last one that went
+    atomic_uint ups;           // how many came up so far
+    void (*news)(struct dialled *d); // on nng's thread, after a change; may be NULL
+};
+
+// nng may tell of a pipe's end before it has told of its beginning, hence `removed`.
+static void dialled_pipe_cb(nng_pipe pipe, nng_pipe_ev ev, void *u)
+{
+    struct dialled *d = u;
+    unsigned id = (unsigned)nng_pipe_id(pipe), same = id;
+
+    if (ev == NNG_PIPE_EV_ADD_POST) {
+        atomic_store(&d->up, id);
+        atomic_fetch_add(&d->ups, 1);
+        if (atomic_load(&d->removed) == id)
+            atomic_compare_exchange_strong(&d->up, &same, 0);
+    } else {
+        atomic_store(&d->removed, id);
+        atomic_compare_exchange_strong(&d->up, &same, 0);
+    }
+    if (d->news)
+        d->news(d);
+}
+
+static enum err dial_again(struct dialled *d)
+{
+    int rv = nng_dialer_create(&d->id, d->sock, d->url);
+    if (rv)
+        return from_nng(rv);
+    rv = nng_dialer_set_ms(d->id, NNG_OPT_RECONNMINT, RECONNECT_MIN_MS);
+    if (!rv)
+        rv = nng_dialer_set_ms(d->id, NNG_OPT_RECONNMAXT, RECONNECT_MAX_MS);
+    if (!rv)
+        rv = nng_dialer_start(d->id, NNG_FLAG_NONBLOCK);
+    if (rv)
+        (void)nng_dialer_close(d->id);
+    d->dialling = !rv;
+    return from_nng(rv);
+}
+
+static void check_dialled(struct dialled *d)
+{
+    if (atomic_load(&d->up)) {
+        d->ticks = 0;
+        return;
+    }
+    if (++d->ticks < REDIAL_TICKS)
+        return;
+    d->ticks = 0;
+    if (d->dialling)
+        (void)nng_dialer_close(d->id);
+    enum err e = dial_again(d);
+    if (e)
+        log_error("cannot dial %s: %s", d->url, err_name(e));
+}
+
+// ---------------------------------------------------------------- what is looked at twice a second
+
 static void canary_cb(uv_timer_t *t)
 {
     struct bus *b = t->data;
@@ -290,12 +360,22 @@ static void canary_cb(uv_timer_t *t)
 
     list_each(at, tmp, &b->listeners)
         check_listener(container_of(at, struct listener, at));
+    list_each(at, tmp, &b->dialled)
+        check_dialled(container_of(at, struct dialled, at));
     list_init(&again);
     list_take(&again, &b->sick);
     for (struct list *at; (at = list_pop_front(&again));) {
         struct rearm *r = container_of(at, struct rearm, at);
         r->arm(r);
     }
+}
+
+static void canary_start(struct bus *b)
+{
+    if (!list_empty(&b->listeners) || !list_empty(&b->dialled))
+        return;
+    (void)uv_timer_start(&b->canary, canary_cb, CANARY_TICK_MS, CANARY_TICK_MS); // fails only without a callback
+    uv_unref((uv_handle_t *)&b->canary);
 }
 
 // Makes the socket listen. l is embedded in its owner, zeroed.
@@ -325,25 +405,28 @@ static enum err listener_start(struct listener *l, struct bus *b, nng_socket soc
     enum err e = listen_again(l);
     if (e)
         return e;
-    if (list_empty(&b->listeners)) {
-        (void)uv_timer_start(&b->canary, canary_cb, CANARY_TICK_MS, CANARY_TICK_MS); // fails only without a callback
-        uv_unref((uv_handle_t *)&b->canary);
-    }
+    canary_start(b);
     list_push_back(&b->listeners, &l->at);
     return ERR_OK;
 }
 
-static enum err dial(nng_socket sock, const char *url)
+// Makes the socket dial, for ever. d is embedded in its owner, zeroed but for news.
+static enum err dial(struct dialled *d, struct bus *b, nng_socket sock, const char *url)
 {
-    nng_dialer d;
-    int rv = nng_dialer_create(&d, sock, url);
+    list_init(&d->at);
+    d->sock = sock;
+    if (strlen(url) >= sizeof d->url)
+        return ERR_BAD_REQUEST;
+    memcpy(d->url, url, strlen(url) + 1);
+    int rv = nng_pipe_notify(sock, NNG_PIPE_EV_ADD_POST, dialled_pipe_cb, d);
     if (!rv)
-        rv = nng_dialer_set_ms(d, NNG_OPT_RECONNMINT, RECONNECT_MIN_MS);
-    if (!rv)
-        rv = nng_dialer_set_ms(d, NNG_OPT_RECONNMAXT, RECONNECT_MAX_MS);
-    if (!rv)
-        rv = nng_dialer_start(d, NNG_FLAG_NONBLOCK);
-    return from_nng(rv);
+        rv = nng_pipe_notify(sock, NNG_PIPE_EV_REM_POST, dialled_pipe_cb, d);
+    enum err e = rv ? from_nng(rv) : dial_again(d);
+    if (e)
+        return e;
+    canary_start(b);
+    list_push_back(&b->dialled, &d->at);
+    return ERR_OK;
 }
 
 // ---------------------------------------------------------------- serving
@@ -536,6 +619,7 @@ enum err bus_serve(struct bus *b, const char *url, size_t msg_max, unsigned max_
 // ---------------------------------------------------------------- asking
 
 struct bus_client {
+    struct dialled dialled;
     struct node node;          // the connection's news
     struct bus *bus;
     nng_socket sock;
@@ -543,8 +627,6 @@ struct bus_client {
     void (*connected)(void *u, int up);
     void *u;
     atomic_bool told;          // node is pushed
-    atomic_uint up, removed;   // the pipe that is up, or 0; the last one that went
-    atomic_uint ups;           // how many came up so far
     unsigned seen_ups;         // the loop's
     bool seen_up;
 };
@@ -644,8 +726,8 @@ static void client_run(struct node *n)
     struct bus_client *c = container_of(n, struct bus_client, node);
 
     atomic_store(&c->told, false); // from here on news push the node again
-    unsigned ups = atomic_load(&c->ups);
-    bool up = atomic_load(&c->up) != 0;
+    unsigned ups = atomic_load(&c->dialled.ups);
+    bool up = atomic_load(&c->dialled.up) != 0;
     if (c->seen_up && (!up || ups != c->seen_ups)) {
         c->seen_up = false;
         c->connected(c->u, 0);
@@ -657,21 +739,10 @@ static void client_run(struct node *n)
     }
 }
 
-// nng may tell of a pipe's end before it has told of its beginning, hence `removed`.
-static void client_pipe_cb(nng_pipe pipe, nng_pipe_ev ev, void *u)
+static void client_news(struct dialled *d)
 {
-    struct bus_client *c = u;
-    unsigned id = (unsigned)nng_pipe_id(pipe), same = id;
+    struct bus_client *c = container_of(d, struct bus_client, dialled);
 
-    if (ev == NNG_PIPE_EV_ADD_POST) {
-        atomic_store(&c->up, id);
-        atomic_fetch_add(&c->ups, 1);
-        if (atomic_load(&c->removed) == id)
-            atomic_compare_exchange_strong(&c->up, &same, 0);
-    } else {
-        atomic_store(&c->removed, id);
-        atomic_compare_exchange_strong(&c->up, &same, 0);
-    }
     if (!atomic_exchange(&c->told, true))
         push(c->bus, &c->node);
 }
@@ -694,11 +765,8 @@ enum err bus_dial(struct bus *b, const char *url, void (*connected)(void *u, int
     rv = nng_socket_set_ms(c->sock, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE);
     if (!rv)
         rv = nng_socket_set_size(c->sock, NNG_OPT_RECVMAXSZ, BUS_MSG_MAX);
-    if (!rv)
-        rv = nng_pipe_notify(c->sock, NNG_PIPE_EV_ADD_POST, client_pipe_cb, c);
-    if (!rv)
-        rv = nng_pipe_notify(c->sock, NNG_PIPE_EV_REM_POST, client_pipe_cb, c);
-    enum err e = rv ? from_nng(rv) : dial(c->sock, url);
+    c->dialled.news = client_news;
+    enum err e = rv ? from_nng(rv) : dial(&c->dialled, b, c->sock, url);
     if (e) { // never dialled: nothing of nng's knows c
         (void)nng_close(c->sock);
         free(c);
@@ -711,8 +779,8 @@ enum err bus_dial(struct bus *b, const char *url, void (*connected)(void *u, int
 // ---------------------------------------------------------------- publishing
 
 struct bus_pub {
-    struct list at; // of bus->dialled_pubs
-    struct listener listener;
+    struct listener listener; // one of the two
+    struct dialled dialled;
     nng_socket sock;
     nng_aio *aio; // has no callback: PUB never waits, so that a send has ended when nng_send_aio returns
 };
@@ -758,14 +826,13 @@ enum err bus_pub_dial(struct bus *b, const char *url, struct bus_pub **ret)
     enum err e = pub_new(&p, QUEUE_FANIN);
     if (e)
         return e;
-    e = dial(p->sock, url);
+    e = dial(&p->dialled, b, p->sock, url);
     if (e) { // never dialled: nothing of nng's is on its way in it
         nng_aio_free(p->aio);
         (void)nng_close(p->sock);
         free(p);
         return e;
     }
-    list_push_back(&b->dialled_pubs, &p->at);
     *ret = p;
     return ERR_OK;
 }
@@ -790,7 +857,8 @@ void bus_publish(struct bus_pub *p, char topic, const void *data, size_t len)
 // ---------------------------------------------------------------- subscribing
 
 struct bus_sub {
-    struct listener listener;
+    struct listener listener; // one of the two
+    struct dialled dialled;
     struct node node;
     struct rearm rearm;
     struct bus *bus;
@@ -904,7 +972,7 @@ enum err bus_sub_dial(struct bus *b, const char *url, const char *topics, bus_ev
     struct bus_sub *s;
     enum err e = sub_new(b, topics, BUS_MSG_MAX, QUEUE_FANOUT, cb, u, &s);
     if (!e)
-        e = dial(s->sock, url);
+        e = dial(&s->dialled, b, s->sock, url);
     if (e)
         return e;
     sub_arm(s);
@@ -954,7 +1022,7 @@ enum err bus_new(uv_loop_t *loop, struct bus **ret)
         return ERR_NO_MEMORY;
     b->loop = loop;
     list_init(&b->listeners);
-    list_init(&b->dialled_pubs);
+    list_init(&b->dialled);
     list_init(&b->failed);
     list_init(&b->sick);
     if (uv_async_init(loop, &b->wake, wake_cb) < 0) {

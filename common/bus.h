@@ -1,7 +1,8 @@
 // nng's home: requests and replies, publish and subscribe, on a libuv loop. nng's own threads only push onto a lock-free
 // list and wake the loop; every callback here runs on the loop's thread, and every function must be called
-// there. Endpoints live as long as the process: nothing here is closed but by the listener canary, which
-// each listener has: it connects to our own address once a second, and listens anew when two tries in a row bring no pipe.
+// there. Endpoints live as long as the process: nothing here is closed but by the canary, which looks twice a second. It connects
+// to our own listeners, and listens anew when two tries in a row bring no pipe; and it gives a dialling socket that stands alone for
+// four seconds a new dialer.
 //
 // Addresses: ipc:///path (0660; peers of another uid are refused unless they are root or share the socket's group),
 // tcp://127.0.0.1:PORT (loopback only).

@@ -63,6 +63,7 @@ static const char title_text[] = "At most 200 characters, on one line";
 static const char content_text[] = "Text that is not empty, at most 1 MiB";
 static const char timeout_text[] = "A whole number of seconds from 1 to 604800";
 static const char retries_text[] = "A whole number from 0 to 100";
+static const char role_text[] = "viewer, operator or admin";
 static const char priority_text[] = "One of low, medium, high, critical";
 
 enum err check_task_create(const Wire__TaskCreate *m, struct fault *f)
@@ -196,6 +197,25 @@ enum err check_desktop_act(const Wire__DesktopAct *m, struct fault *f)
     return ERR_OK;
 }
 
+enum err check_comment_add(const Wire__CommentAdd *m, struct fault *f)
+{
+    if (!*m->content)
+        return missing(f, "content", "content is needed: what there is to say");
+    if (!check_text(m->content, COMMENT_MAX, true))
+        return invalid(f, "content", "1 to 65536 characters of text");
+    return ERR_OK;
+}
+
+enum err check_agent_edit(const Wire__AgentEdit *m, struct fault *f)
+{
+    static const char text[] = "1 to 200 characters, on one line";
+    if ((m->set & AEDIT_NAME) && (!*m->name || !check_text(m->name, NAME_MAX_CHARS, false)))
+        return invalid(f, "name", text);
+    if ((m->set & AEDIT_ROLE) && (!*m->role || !check_text(m->role, NAME_MAX_CHARS, false)))
+        return invalid(f, "role", text);
+    return ERR_OK;
+}
+
 enum err check_key_create(const Wire__KeyCreate *m, struct fault *f)
 {
     if (!*m->name)
@@ -203,7 +223,7 @@ enum err check_key_create(const Wire__KeyCreate *m, struct fault *f)
     if (!check_text(m->name, NAME_MAX_CHARS, false))
         return invalid(f, "name", "At most 200 characters, on one line");
     if (m->role >= ROLE_COUNT)
-        return invalid(f, "role", "viewer, operator or admin");
+        return invalid(f, "role", role_text);
     if (m->hash.len != HASH_SIZE || strlen(m->last4) > 4)
         return invalid(f, "", "The key's hash is malformed");
     return ERR_OK;
@@ -227,6 +247,19 @@ enum err check_settings_put(const Wire__SettingsPut *m, struct fault *f)
     return ERR_OK;
 }
 
+enum err check_maintenance(const Wire__Maintenance *m, struct fault *f)
+{
+    if (!*m->description)
+        return missing(f, "description", "description is needed: what will be done");
+    if (!check_text(m->description, FEEDBACK_MAX, true))
+        return invalid(f, "description", "At most 4096 characters");
+    if (!m->minutes)
+        return missing(f, "expectedDurationMinutes", "expectedDurationMinutes is needed");
+    if (m->minutes > MAINTENANCE_MAX_MINUTES)
+        return invalid(f, "expectedDurationMinutes", "A whole number of minutes from 1 to 525600");
+    return ERR_OK;
+}
+
 enum err check_worker_add(const Wire__WorkerAdd *m, struct fault *f)
 {
     if (!*m->name)
@@ -237,6 +270,108 @@ enum err check_worker_add(const Wire__WorkerAdd *m, struct fault *f)
         return invalid(f, "", "The peer's public key is malformed");
     return ERR_OK;
 }
+
+// ---- people
+
+bool check_user_name(const char *s)
+{
+    size_t n = strlen(s);
+    if (n == 0 || n > USER_NAME_MAX)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        bool word = (s[i] >= '0' && s[i] <= '9') || (s[i] >= 'A' && s[i] <= 'Z') || (s[i] >= 'a' && s[i] <= 'z');
+        if (!word && (i == 0 || !strchr("._@+-", s[i])))
+            return false;
+    }
+    return true;
+}
+
+static const char user_name_text[] = "1 to 64 letters, digits or any of . _ @ + -, the first a letter or digit";
+static const char string_text[] = "The password's string is malformed";
+
+// What libsodium's crypto_pwhash_str gives; empty where there may be none.
+static bool password_string(const char *s, bool may_be_none)
+{
+    static const char kind[] = "$argon2id$";
+    if (!*s)
+        return may_be_none;
+    if (strlen(s) >= PASSWORD_STRING_MAX || strncmp(s, kind, sizeof kind - 1) != 0)
+        return false;
+    for (const char *p = s; *p; p++)
+        if (*p <= ' ' || *p >= 0x7f)
+            return false;
+    return true;
+}
+
+enum err check_user_create(const Wire__UserPut *m, struct fault *f)
+{
+    if (!*m->name)
+        return missing(f, "username", "username is needed");
+    if (!check_user_name(m->name))
+        return invalid(f, "username", user_name_text);
+    if (!m->role)
+        return missing(f, "role", "role is needed: viewer, operator or admin");
+    if (m->role >= ROLE_COUNT)
+        return invalid(f, "role", role_text);
+    if (!password_string(m->password, true))
+        return invalid(f, "password", string_text);
+    return ERR_OK;
+}
+
+enum err check_user_edit(const Wire__UserPut *m, struct fault *f)
+{
+    if ((m->set & UEDIT_ROLE) && (!m->role || m->role >= ROLE_COUNT))
+        return invalid(f, "role", role_text);
+    if ((m->set & UEDIT_PASSWORD) && !password_string(m->password, false))
+        return invalid(f, "password", string_text);
+    return ERR_OK;
+}
+
+enum err check_workspace_create(const Wire__WorkspaceCreate *m, struct fault *f)
+{
+    if (!*m->name)
+        return missing(f, "name", "name is needed");
+    if (!check_text(m->name, NAME_MAX_CHARS, false))
+        return invalid(f, "name", "At most 200 characters, on one line");
+    if (!*m->admin_name)
+        return missing(f, "admin.username", "admin.username is needed: the workspace's first user");
+    if (!check_user_name(m->admin_name))
+        return invalid(f, "admin.username", user_name_text);
+    if (!password_string(m->admin_password, true))
+        return invalid(f, "admin.password", string_text);
+    if (m->key_hash.len != HASH_SIZE || strlen(m->key_last4) > 4)
+        return invalid(f, "", "The key's hash is malformed");
+    return ERR_OK;
+}
+
+enum err check_sign_in(const Wire__SignIn *m, struct fault *f)
+{
+    if (!m->workspace || !m->user)
+        return missing(f, "", "Nobody to sign in");
+    if (!check_text(m->address, 64, false) || !check_text(m->method, 32, false))
+        return invalid(f, "", "The address or the method is malformed");
+    if (m->failed)
+        return ERR_OK;
+    if (m->hash.len != HASH_SIZE || (m->replaces.len && m->replaces.len != HASH_SIZE))
+        return invalid(f, "", "The token's hash is malformed");
+    if (!password_string(m->verified, false) || !password_string(m->rehashed, true))
+        return invalid(f, "", string_text);
+    return ERR_OK;
+}
+
+enum err check_password_set(const Wire__PasswordSet *m, struct fault *f)
+{
+    if (!password_string(m->password, false) || !password_string(m->verified, true))
+        return invalid(f, "", string_text);
+    return ERR_OK;
+}
+
+enum err check_keys_used(const Wire__KeysUsed *m, struct fault *f)
+{
+    return m->n_keys <= USES_MAX ? ERR_OK : invalid(f, "", "Too many keys in one message");
+}
+
+// ---- workers
 
 static bool webhook_event_ok(const char *type)
 {
@@ -289,6 +424,8 @@ enum err check_work_poll(const Wire__WorkPoll *m, struct fault *f)
         return invalid(f, "slots", "free must not be above slots, nor slots above 4096");
     if (m->n_running > 65536 || m->n_observed > 65536)
         return invalid(f, "running", "Too many sessions or observations");
+    if (m->n_figures > 256)
+        return invalid(f, "figures", "Too many figures");
     if (m->hook_slots > HOOK_SLOTS_MAX || m->n_hooks > 4 * HOOK_SLOTS_MAX)
         return invalid(f, "hooks", "Too many deliveries");
     for (size_t i = 0; i < m->n_observed; i++)

@@ -4,8 +4,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sodium/core.h>
-#include <sodium/crypto_auth_hmacsha256.h>
 #include <sodium/crypto_generichash.h>
+#include <sodium/crypto_auth_hmacsha256.h>
+#include <sodium/crypto_pwhash.h>
 #include <sodium/crypto_secretbox.h>
 #include <sodium/crypto_sign.h>
 #include <sodium/randombytes.h>
@@ -16,7 +17,7 @@
 #include <unistd.h>
 // Not <sodium.h>: its crypto_hash() is another one than ours (nothing inside libsodium calls that one).
 
-enum { KEY_RANDOM = 32, KEY_CHARS = 43, PREFIX_CHARS = 5, SEED_CHARS = 44, PATH_SIZE = 4096, KEY_LINE_MAX = 256 };
+enum { KEY_RANDOM = 32, KEY_CHARS = 43, SEED_CHARS = 44, PATH_SIZE = 4096, KEY_LINE_MAX = 256 };
 
 _Static_assert(HASH_SIZE == crypto_generichash_BYTES, "BLAKE2b-256");
 _Static_assert(HMAC_SIZE == crypto_auth_hmacsha256_BYTES, "HMAC-SHA256");
@@ -25,7 +26,8 @@ _Static_assert(SEAL_OVERHEAD == crypto_secretbox_NONCEBYTES + crypto_secretbox_M
 _Static_assert(PEER_PUBLIC_SIZE == crypto_sign_PUBLICKEYBYTES && PEER_SECRET_SIZE == crypto_sign_SECRETKEYBYTES &&
                    PEER_SIGNATURE_SIZE == crypto_sign_BYTES, "Ed25519");
 
-static const char key_prefix[] = "mc_k_";
+enum { PREFIX_CHARS = 5 };
+static const char key_prefix[] = "mc_k_", session_prefix[] = "mc_s_";
 static const char *const role_names[] = { NULL, "gateway", "worker" };
 
 enum err crypto_init(void)
@@ -75,7 +77,7 @@ bool crypto_same(const void *a, const void *b, size_t n)
     return sodium_memcmp(a, b, n) == 0;
 }
 
-static void token(char out[API_KEY_MAX], const char prefix[PREFIX_CHARS + 1])
+static void random_text(char out[API_KEY_MAX], const char *prefix)
 {
     uint8_t r[KEY_RANDOM];
 
@@ -87,12 +89,17 @@ static void token(char out[API_KEY_MAX], const char prefix[PREFIX_CHARS + 1])
 
 void crypto_api_key(char out[API_KEY_MAX])
 {
-    token(out, key_prefix);
+    random_text(out, key_prefix);
+}
+
+void crypto_session_token(char out[API_KEY_MAX])
+{
+    random_text(out, session_prefix);
 }
 
 void crypto_webhook_secret(char out[API_KEY_MAX])
 {
-    token(out, "mc_w_");
+    random_text(out, "mc_w_");
 }
 
 static bool word_char(char c)
@@ -100,14 +107,45 @@ static bool word_char(char c)
     return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
 }
 
-bool crypto_api_key_form(const char *text, size_t n)
+static bool random_text_form(const char *text, size_t n, const char *prefix)
 {
-    if (n != sizeof key_prefix - 1 + KEY_CHARS || memcmp(text, key_prefix, sizeof key_prefix - 1) != 0)
+    if (n != PREFIX_CHARS + KEY_CHARS || memcmp(text, prefix, PREFIX_CHARS) != 0)
         return false;
-    for (size_t i = sizeof key_prefix - 1; i < n; i++)
+    for (size_t i = PREFIX_CHARS; i < n; i++)
         if (!word_char(text[i]) && text[i] != '-' && text[i] != '_')
             return false;
     return true;
+}
+
+bool crypto_api_key_form(const char *text, size_t n)
+{
+    return random_text_form(text, n, key_prefix);
+}
+
+bool crypto_session_token_form(const char *text, size_t n)
+{
+    return random_text_form(text, n, session_prefix);
+}
+
+// ---- passwords
+
+_Static_assert(PASSWORD_HASH_SIZE == crypto_pwhash_STRBYTES, "the string of a password");
+
+enum err crypto_password_hash(const char *password, char out[PASSWORD_HASH_SIZE])
+{
+    memset(out, 0, PASSWORD_HASH_SIZE);
+    return crypto_pwhash_str_alg(out, password, strlen(password), crypto_pwhash_OPSLIMIT_INTERACTIVE,
+                                 crypto_pwhash_MEMLIMIT_INTERACTIVE, crypto_pwhash_ALG_ARGON2ID13) == 0 ? ERR_OK : ERR_NO_MEMORY;
+}
+
+bool crypto_password_verify(const char *hash, const char *password)
+{
+    return crypto_pwhash_str_verify(hash, password, strlen(password)) == 0;
+}
+
+bool crypto_password_stale(const char *hash)
+{
+    return crypto_pwhash_str_needs_rehash(hash, crypto_pwhash_OPSLIMIT_INTERACTIVE, crypto_pwhash_MEMLIMIT_INTERACTIVE) != 0;
 }
 
 // ---- peers

@@ -27,6 +27,15 @@ void crypto_api_key(char out[API_KEY_MAX]);
 void crypto_webhook_secret(char out[API_KEY_MAX]);
 // Looks like an API key: its form only.
 bool crypto_api_key_form(const char *text, size_t n);
+// The same of a signed-in session: "mc_s_".
+void crypto_session_token(char out[API_KEY_MAX]);
+bool crypto_session_token_form(const char *text, size_t n);
+
+// Passwords: argon2id, 64 MiB and about a tenth of a second each, so never on a loop's thread. Pure but for the salt.
+enum { PASSWORD_HASH_SIZE = 128 };
+MUST_USE enum err crypto_password_hash(const char *password, char out[PASSWORD_HASH_SIZE]); // ERR_NO_MEMORY
+bool crypto_password_verify(const char *hash, const char *password);
+bool crypto_password_stale(const char *hash); // made with weaker parameters than today's
 
 // A peer's key file: one line "mc-peer ROLE NAME BASE64-SEED", ROLE gateway or worker, mode 0600. The name follows
 // [A-Za-z0-9][A-Za-z0-9_.-]{0,63}.

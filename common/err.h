@@ -21,6 +21,8 @@
     E(DESKTOP_STOPPED,      "The desktop is stopped: start it first") \
     E(NO_AGENT,             "The desktop has no chat endpoint: prompts need one") \
     E(DESKTOP_IN_USE,       "The desktop still has unfinished tasks") \
+    E(NAME_TAKEN,           "This name is taken already") \
+    E(LAST_ADMIN,           "No enabled admin would be left in the workspace") \
     E(IDEMPOTENCY_MISMATCH, "This Idempotency-Key was used with another body") \
     E(TOO_BIG,              "It is larger than the limit") \
     /* between the programs */ \

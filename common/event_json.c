@@ -35,7 +35,7 @@ const char *event_status_word(uint32_t status)
 }
 
 // The state a row leaves its object in. The row's kind says it; `status` only where the kind leaves it open.
-static uint32_t task_status_of(const Wire__Row *r)
+uint32_t event_task_status(const Wire__Row *r)
 {
     switch (r->row) {
     case ROW_TASK_STARTED: return TASK_RUNNING;
@@ -78,7 +78,7 @@ static void activity_task(struct json *j, const Wire__Row *r)
     json_put_id(j, "desktopId", ENTITY_DESKTOP, r->desktop);
     json_put_id(j, "agentId", ENTITY_AGENT, r->agent);
     whole_text(j, "title", r->title);
-    json_put_str(j, "status", task_status_name(task_status_of(r)));
+    json_put_str(j, "status", task_status_name(event_task_status(r)));
     json_put_time(j, "createdAt", r->created_ms);
     json_put_time(j, "startedAt", r->started_ms);
     json_put_time(j, "completedAt", r->completed_ms);
@@ -169,11 +169,11 @@ static void feed_task_status(struct json *j, const Wire__Row *r)
     json_put_id(j, "task_id", ENTITY_TASK, task_of(r));
     json_put_str(j, "field", "status");
     json_put_str(j, "old_value", event_status_word(r->old_status));
-    json_put_str(j, "new_value", event_status_word(task_status_of(r)));
+    json_put_str(j, "new_value", event_status_word(event_task_status(r)));
 }
 
 // The feed speaks snake_case, in values that are names of fields too: timeoutSeconds is timeout_seconds here.
-static void snake(const char *name, char *out, size_t size)
+void event_field_word(const char *name, char *out, size_t size)
 {
     size_t n = 0;
 
@@ -197,7 +197,7 @@ static void feed_task_edited(struct json *j, const Wire__Row *r)
 {
     char field[64];
 
-    snake(or_empty(r->field), field, sizeof field);
+    event_field_word(or_empty(r->field), field, sizeof field);
     json_put_id(j, "task_id", ENTITY_TASK, task_of(r));
     text(j, "field", field);
     whole_text(j, "old_value", r->old_value);
@@ -350,7 +350,7 @@ static void summary(char out[SUMMARY_MAX], const Wire__Row *r)
     switch (r->row) {
     case ROW_TASK_CREATED: say(out, "Task \"%s\" created", title); break;
     case ROW_TASK_EDITED:
-        snake(or_empty(r->field), field, sizeof field);
+        event_field_word(or_empty(r->field), field, sizeof field);
         for (char *c = field; *c; c++)
             *c = *c == '_' ? ' ' : *c;
         say(out, "Task \"%s\": %s changed", title, field);

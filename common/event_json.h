@@ -15,3 +15,7 @@ bool event_json(struct json *j, const Wire__Row *row, enum event_view view);
 void event_json_metrics(struct json *j, const Wire__Metrics *m);
 // The feed's and the audit trail's word for a task's state: "assigned" for pending, "in_progress" for running. NULL for none.
 const char *event_status_word(uint32_t task_status);
+// A field's name as these two say it: "timeoutSeconds" is "timeout_seconds". Cut to size, NUL-terminated.
+void event_field_word(const char *name, char *out, size_t size);
+// The state that a row leaves its task in.
+uint32_t event_task_status(const Wire__Row *row);

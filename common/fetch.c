@@ -24,8 +24,9 @@ struct fetch {
     struct curl_slist *headers;
     bool (*data)(void *u, unsigned status, const uint8_t *p, size_t n);
     void (*done)(void *u, const struct fetch_result *r);
-    void *u;
+    void (*header)(void *u, const char *line, size_t n);
     const struct net_allow *allow;
+    void *u;
     char *body;
     bool enough, refused;
     char text[CURL_ERROR_SIZE];
@@ -90,10 +91,13 @@ static void finish(struct fetch *f)
 static void result_of(struct fetch *f, CURLcode c, struct fetch_result *r)
 {
     long status = 0, os = 0;
+    double connected = 0;
     *r = (struct fetch_result){ 0 };
     curl_easy_getinfo(f->easy, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_getinfo(f->easy, CURLINFO_OS_ERRNO, &os);
+    curl_easy_getinfo(f->easy, CURLINFO_PRETRANSFER_TIME, &connected);
     r->status = status > 0 ? (unsigned)status : 0;
+    r->connected = connected > 0;
     if (c == CURLE_OK)
         return;
     if (f->enough) {
@@ -107,11 +111,9 @@ static void result_of(struct fetch *f, CURLcode c, struct fetch_result *r)
     } else if (c == CURLE_OPERATION_TIMEDOUT) {
         // The limit on speed has this code too, and is told by its text alone.
         r->stalled = strstr(f->text, "too slow") != NULL;
-        double connected = 0;
-        curl_easy_getinfo(f->easy, CURLINFO_PRETRANSFER_TIME, &connected);
         if (r->stalled)
             text = "it sent nothing for too long";
-        else if (connected > 0)
+        else if (r->connected)
             r->err = ERR_TIMEOUT;
         else
             text = "it could not be connected to in time";
@@ -217,6 +219,18 @@ static size_t data_cb(char *p, size_t size, size_t n, void *u)
     return 0;
 }
 
+static size_t header_cb(char *p, size_t size, size_t n, void *u)
+{
+    struct fetch *f = u;
+    size_t len = n;
+    (void)size; // always 1
+    while (len && (p[len - 1] == '\r' || p[len - 1] == '\n'))
+        len--;
+    if (f->header && len)
+        f->header(f->u, p, len);
+    return n;
+}
+
 // ---------------------------------------------------------------- the public side
 
 enum err fetch_init(uv_loop_t *loop)
@@ -250,8 +264,8 @@ static bool headers(struct fetch *f, const struct fetch_req *r)
         return false;
     if (r->body && !header(f, "Content-Type: application/json"))
         return false;
-    for (const char *const *line = r->headers; line && *line; line++)
-        if (strpbrk(*line, "\r\n") || !header(f, *line))
+    for (const char *const *h = r->headers; h && *h; h++)
+        if (strpbrk(*h, "\r\n") || !header(f, *h))
             return false;
     if (!r->bearer || !*r->bearer)
         return true;
@@ -289,11 +303,18 @@ static bool options(struct fetch *f, const struct fetch_req *r)
     SET(CURLOPT_TIMEOUT_MS, (long)r->total_ms);
     if (r->allow)
         SET(CURLOPT_FORBID_REUSE, 1L); // nobody else goes where this was let go to
-    if (r->body) {
+    SET(CURLOPT_HEADERFUNCTION, header_cb);
+    SET(CURLOPT_HEADERDATA, f);
+    if (r->ca_file)
+        SET(CURLOPT_CAINFO, r->ca_file);
+    if (r->body || r->method)
         SET(CURLOPT_FRESH_CONNECT, 1L); // on a kept connection that turns out dead curl would send it a second time
+    if (r->body) {
         SET(CURLOPT_POSTFIELDS, f->body);
         SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body_n);
     }
+    if (r->method)
+        SET(CURLOPT_CUSTOMREQUEST, r->method);
 #undef SET
     return c == CURLE_OK;
 }
@@ -308,8 +329,9 @@ enum err fetch_start(const struct fetch_req *r, struct fetch **ret)
     list_init(&f->at);
     f->data = r->data;
     f->done = r->done;
-    f->u = r->u;
+    f->header = r->header;
     f->allow = r->allow;
+    f->u = r->u;
     f->easy = curl_easy_init();
     f->body = r->body ? malloc(r->body_n + 1) : NULL;
     if (!f->easy || (r->body && !f->body))

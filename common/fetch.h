@@ -16,17 +16,21 @@ struct fetch_result {
     enum err err;    // ERR_OK: a whole answer with any status; ERR_TIMEOUT: total_ms is over; ERR_CLOSED: our callback had enough; else ERR_IO
     bool stalled;    // ERR_IO: nothing came for stall_s
     unsigned status; // 0: none came
+    bool connected;  // it may have been asked: an error after that says nothing about what was done
     char text[FETCH_TEXT_MAX]; // ERR_IO: what went wrong
 };
 struct fetch_req {
     const char *url, *bearer;      // bearer: NULL or "" for none
-    const char *body;              // NULL: GET, else POST of JSON. Copied, as all here
+    const char *method;            // NULL: GET, or POST where there is a body
+    const char *body;              // NULL: none, else JSON. Copied, as all here
     size_t body_n;
+    const char *const *headers;    // further lines "Name: value", NULL after the last; NULL: none
+    const char *ca_file;           // NULL: the system's certificates
     const char *accept;
-    const char *const *headers;    // more header lines, "Name: value", ended by NULL; NULL for none
     const struct net_allow *allow; // NULL: private networks and this machine too; else public addresses and what it names. Lent until done
-    unsigned connect_ms, stall_s;  // stall_s 0: it may be silent until total_ms
-    uint64_t total_ms;             // 0: no limit
+    unsigned connect_ms, stall_s;
+    uint64_t total_ms;             // 0: no limit; so is stall_s 0
+    void (*header)(void *u, const char *line, size_t n); // each line of the answer's head without its end, status line first; or NULL
     bool (*data)(void *u, unsigned status, const uint8_t *p, size_t n); // false: enough, ends in done with ERR_CLOSED
     void (*done)(void *u, const struct fetch_result *r); // once, never before fetch_start has returned, never after fetch_cancel
     void *u;

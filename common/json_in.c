@@ -68,6 +68,13 @@ enum err json_in_str(const json_t *o, const char *key, const char **ret, bool *g
     return ERR_OK;
 }
 
+void json_in_wipe(json_t *o, const char *key)
+{
+    const char *s = json_string_value(json_object_get(o, key));
+    if (s)
+        memset((void *)(uintptr_t)s, 0, strlen(s)); // jansson's own memory; it frees it by its address alone
+}
+
 enum err json_in_bool(const json_t *o, const char *key, bool *ret, bool *given)
 {
     const json_t *m = member(o, key, given);

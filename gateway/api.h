@@ -20,6 +20,13 @@ void api_session_list(struct request *r);
 void api_session_of_task(struct request *r);
 void api_session_get(struct request *r);
 
+void api_comment_list(struct request *r);
+void api_comment_add(struct request *r);
+
+void api_agent_list(struct request *r);
+void api_agent_get(struct request *r);
+void api_agent_edit(struct request *r);
+
 void api_approval_list(struct request *r);
 void api_approval_get(struct request *r);
 // Review and resolve are one operation on one record: one of task and approval is 0. want, answered: what is shown afterwards.
@@ -34,6 +41,18 @@ void api_desktop_delete(struct request *r);
 void api_desktop_start(struct request *r);
 void api_desktop_stop(struct request *r);
 void api_desktop_restart(struct request *r);
+void api_desktop_metrics(struct request *r);
+
+void api_auth_login(struct request *r);
+void api_auth_logout(struct request *r);
+void api_auth_password(struct request *r);
+
+void api_user_list(struct request *r);
+void api_user_create(struct request *r);
+void api_user_edit(struct request *r);
+void api_user_delete(struct request *r);
+void api_workspace_list(struct request *r);
+void api_workspace_create(struct request *r);
 
 void api_key_me(struct request *r);
 void api_key_list(struct request *r);
@@ -43,7 +62,11 @@ void api_key_delete(struct request *r);
 void api_settings_get(struct request *r);
 void api_settings_put(struct request *r);
 
+void api_event_list(struct request *r);
+void api_activities(struct request *r); // the list and, with stats=true, its statistics
+
 void api_overview(struct request *r);
+void api_maintenance(struct request *r);
 
 void api_webhook_list(struct request *r);
 void api_webhook_create(struct request *r);
@@ -54,6 +77,10 @@ void api_webhook_deliveries(struct request *r);
 
 void api_worker_list(struct request *r);
 void api_worker_add(struct request *r);
+void api_worker_drain(struct request *r);
+
+void api_openapi(struct request *r);
+void api_prometheus(struct request *r);
 
 void api_health(struct request *r);
 void api_ready(struct request *r);

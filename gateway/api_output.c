@@ -485,7 +485,7 @@ static const char *read_query(struct output *o, bool *missing)
     struct text id = exchange_header(o->x, "last-event-id", &ids);
 
     *missing = false;
-    if (query_get(o->x->query, "session", value, sizeof value, &t))
+    if (query_get(o->x->query, "session", value, sizeof value, &t) || (t.p && !t.n))
         return "session";
     if (t.p && !(o->session = id_parse(ENTITY_SESSION, value)))
         *missing = true;

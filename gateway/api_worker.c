@@ -24,6 +24,17 @@ void api_worker_list(struct request *r)
     request_ask_target(r, WIRE__ITEM__BODY_WORKER_LIST, 0, WIRE__ANSWER__BODY_WORKERS, listed);
 }
 
+static void shown(struct request *r, const Wire__Answer *a)
+{
+    shape_worker(request_json(), a->worker, NULL);
+    request_send(r, 200);
+}
+
+void api_worker_drain(struct request *r)
+{
+    request_ask_target(r, WIRE__ITEM__BODY_WORKER_DRAIN, r->id, WIRE__ANSWER__BODY_WORKER, shown);
+}
+
 static void added(struct request *r, const Wire__Answer *a)
 {
     struct peer_key *k = r->own;

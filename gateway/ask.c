@@ -14,6 +14,7 @@
 #include <string.h>
 #include <uv.h>
 #include "check.h"
+#include "figures.h"
 #include "gateway.h"
 #include "peer.h"
 
@@ -83,18 +84,24 @@ static size_t answer_max(const Wire__Item *i)
 {
     switch (i->body_case) {
     case WIRE__ITEM__BODY_TASK_LIST: return page(i->task_list->bytes_max);
+    case WIRE__ITEM__BODY_COMMENT_LIST: return page(i->comment_list->bytes_max);
     case WIRE__ITEM__BODY_APPROVAL_LIST: return page(i->approval_list->bytes_max);
     case WIRE__ITEM__BODY_OUTPUT_READ: return PAGE_MAX + OUTPUT_PIECE_MAX;
     case WIRE__ITEM__BODY_LOG_READ: return PAGE_MAX + 64 * 1024;
     case WIRE__ITEM__BODY_SESSION_LIST:
     case WIRE__ITEM__BODY_DESKTOP_LIST:
+    case WIRE__ITEM__BODY_AGENT_LIST:
     case WIRE__ITEM__BODY_KEY_LIST:
+    case WIRE__ITEM__BODY_STATS:
+    case WIRE__ITEM__BODY_USER_LIST:
+    case WIRE__ITEM__BODY_WORKSPACE_LIST:
     case WIRE__ITEM__BODY_WORKER_LIST: return REPLY_GOOD;
     case WIRE__ITEM__BODY_OVERVIEW:
     case WIRE__ITEM__BODY_DESKTOP_CREATE:
     case WIRE__ITEM__BODY_DESKTOP_EDIT:
     case WIRE__ITEM__BODY_DESKTOP_ACT:
     case WIRE__ITEM__BODY_DESKTOP_GET: return 256 * 1024;
+    case WIRE__ITEM__BODY_COMMENT_ADD: return strlen(i->comment_add->content) + 2048;
     case WIRE__ITEM__BODY_TASK_CREATE: return strlen(i->task_create->content) + 2048;
     case WIRE__ITEM__BODY_TASK_DELETE:
     case WIRE__ITEM__BODY_DESKTOP_DELETE:
@@ -102,7 +109,19 @@ static size_t answer_max(const Wire__Item *i)
     case WIRE__ITEM__BODY_KEY_REVOKE:
     case WIRE__ITEM__BODY_SETTINGS_PUT:
     case WIRE__ITEM__BODY_SETTINGS_GET:
+    case WIRE__ITEM__BODY_AGENT_GET:
+    case WIRE__ITEM__BODY_AGENT_EDIT:
+    case WIRE__ITEM__BODY_WORKER_DRAIN:
     case WIRE__ITEM__BODY_WORKER_ADD:
+    case WIRE__ITEM__BODY_USER_CREATE:
+    case WIRE__ITEM__BODY_USER_EDIT:
+    case WIRE__ITEM__BODY_USER_DELETE:
+    case WIRE__ITEM__BODY_USER_LOOKUP:
+    case WIRE__ITEM__BODY_WORKSPACE_CREATE:
+    case WIRE__ITEM__BODY_SIGN_IN:
+    case WIRE__ITEM__BODY_SIGN_OUT:
+    case WIRE__ITEM__BODY_PASSWORD_SET:
+    case WIRE__ITEM__BODY_KEYS_USED:
     case WIRE__ITEM__BODY_CREDENTIAL_LOOKUP:
     case WIRE__ITEM__BODY_WAIT_SEQUENCE: return 4096;
     case WIRE__ITEM__BODY_SESSION_GET: return 32 * 1024;
@@ -171,6 +190,8 @@ static void replied_cb(struct peer_call *call, enum err e, const Wire__Reply *re
     a->under_way[b->kind]--;
     if (a->open[b->kind])
         wake(a);
+    if (e != ERR_OK)
+        figure_count(a->gw, FIGURE_GATEWAY_UNANSWERED);
     if (e == ERR_OK) {
         ask_saw(a, reply->epoch, reply->newest);
         for (size_t i = 0; i < reply->n_answers; i++) {
@@ -217,6 +238,7 @@ static void send_batch(struct ask *a, enum kind kind)
     }
     b->peer = (struct peer_call){ .cb = replied_cb };
     a->under_way[kind]++;
+    figure_count(a->gw, FIGURE_GATEWAY_ASKS);
     peer_ask(a->gw->peer, &b->peer, items, b->n, TIMEOUT_MS);
     b->first = item[0].number;
 }
@@ -350,6 +372,7 @@ void ask_send(struct ask *a, struct ask_call *c, const struct actor *actor, Wire
             break;
         if (put_item(b, &b->slot[b->n], actor, item)) {
             b->slot[b->n++].call = c;
+            figure_count(a->gw, kind == COMMAND ? FIGURE_GATEWAY_COMMANDS : kind == QUERY ? FIGURE_GATEWAY_QUERIES : FIGURE_GATEWAY_WAITS);
             b->reply += reply;
             c->impl = b;
             if (kind == WAIT)

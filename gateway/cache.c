@@ -97,10 +97,18 @@ static void drop(struct cache *c, struct cache_entry **at)
     free(e);
 }
 
+void cache_etag(char out[CACHE_ETAG_SIZE], struct text body)
+{
+    uint8_t hash[HASH_SIZE];
+
+    crypto_hash(hash, body.p, body.n);
+    snprintf(out, CACHE_ETAG_SIZE, "\"%02x%02x%02x%02x%02x%02x%02x%02x\"", hash[0], hash[1], hash[2], hash[3], hash[4], hash[5],
+             hash[6], hash[7]);
+}
+
 struct cache_entry *cache_make(const struct cache_key *k, struct text body, struct text link)
 {
     struct cache_entry *e = malloc(sizeof *e + k->query.n + link.n + body.n);
-    uint8_t hash[HASH_SIZE];
 
     if (!e)
         return NULL;
@@ -115,9 +123,7 @@ struct cache_entry *cache_make(const struct cache_key *k, struct text body, stru
         *into[i] = (struct text){ to, from[i]->n };
         to += from[i]->n;
     }
-    crypto_hash(hash, body.p, body.n);
-    snprintf(e->etag, sizeof e->etag, "\"%02x%02x%02x%02x%02x%02x%02x%02x\"", hash[0], hash[1], hash[2], hash[3], hash[4],
-             hash[5], hash[6], hash[7]);
+    cache_etag(e->etag, body);
     return e;
 }
 

@@ -37,6 +37,8 @@ void cache_free(struct cache *c);
 uint64_t cache_hash(const struct cache *c, const struct cache_key *k);
 // Lent until the next cache_put. NULL: not kept.
 const struct cache_entry *cache_find(struct cache *c, const struct cache_key *k);
+// The ETag of a body, with its quotes.
+void cache_etag(char out[CACHE_ETAG_SIZE], struct text body);
 // Gives a copy of it all (free with free() unless cache_put took it); NULL without memory. The ETag is made from the body.
 struct cache_entry *cache_make(const struct cache_key *k, struct text body, struct text link);
 // Takes e, and true, unless it is too large to keep: then e stays the caller's. Replaces an entry of the same key.

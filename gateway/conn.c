@@ -16,6 +16,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include "access.h"
+#include "clock.h"
+#include "figures.h"
 #include "out.h"
 
 enum {
@@ -91,7 +93,7 @@ void conn_drop_request(struct conn *c)
     if (c->rq)
         incoming_free(c->server, c->rq);
     c->rq = NULL;
-    c->x.path = c->x.query = c->x.body = (struct text){ NULL, 0 };
+    c->x.path = c->x.query = c->x.body = c->x.host = (struct text){ NULL, 0 };
     account(c);
 }
 
@@ -247,6 +249,7 @@ void conn_answered(struct conn *c)
     list_init(&c->x.at);
     c->stream = NULL;
     c->answered_n = 0;
+    c->asked_us = 0;
     c->status = 0;
     c->bodyless = false;
     c->state = CONN_FLUSH;
@@ -282,6 +285,8 @@ static void forwarded(struct conn *c)
     const struct trust *trust = c->server->conf.trust;
     uint8_t client[ADDRESS_SIZE], hop[ADDRESS_SIZE];
     struct text proto = http_in_field(in, "x-forwarded-proto", NULL);
+    unsigned hosts = 0;
+    struct text host = http_in_field(in, "x-forwarded-host", &hosts);
     bool found = false;
 
     memcpy(client, c->peer, sizeof client);
@@ -304,6 +309,8 @@ static void forwarded(struct conn *c)
     }
     trust_address_text(client, c->x.address);
     c->x.tls = c->tls || text_is_nocase(proto, "https");
+    if (hosts == 1 && host.n && trust_host(trust, host))
+        c->x.host = host;
 }
 
 static void take_head(struct conn *c)
@@ -314,10 +321,12 @@ static void take_head(struct conn *c)
     server_disarm(c->server, &c->timer);
     server_request_id(c->server, x->request_id);
     c->asked_ms = server_now(c->server);
+    c->asked_us = clock_mono_us();
     c->used = true;
     x->method = rq->in.method;
     x->path = rq->in.path;
     x->query = rq->in.query;
+    x->host = rq->in.host;
     x->http10 = rq->in.http10;
     x->has_body = rq->in.chunked || rq->in.length > 0;
     c->bodyless = x->method == METHOD_HEAD;
@@ -684,6 +693,7 @@ enum err conn_accept(struct server *s, uv_stream_t *listener)
         conn_close(c);
         return ERR_OK; // it went away
     }
+    figure_count(s->conf.gw, FIGURE_GATEWAY_ACCEPTED);
     learn_peer(c);
     server_arm(s, &c->timer, HEAD_MS);
     settle(c);

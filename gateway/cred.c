@@ -12,7 +12,9 @@
 #include <string.h>
 #include <strings.h>
 #include "ask.h"
+#include "check.h"
 #include "clock.h"
+#include "cookie.h"
 #include "crypto.h"
 #include "event.h"
 #include "gateway.h"
@@ -30,9 +32,10 @@ struct entry {
     struct ask_call ask;
     struct cred *cred;
     struct actor actor;
-    uint64_t refused_until;   // monotonic ms
+    uint64_t refused_until, used_ms; // monotonic
     uint8_t state;
     bool again;               // a row came meanwhile
+    bool session;
 };
 
 struct cred {
@@ -40,6 +43,7 @@ struct cred {
     struct entry *bucket[BUCKETS];
     struct list good, refused;
     unsigned good_n, refused_n;
+    bool has_new;
 };
 
 enum err cred_new(struct gateway *gw, struct cred **ret)
@@ -68,7 +72,20 @@ static struct text trim(struct text t)
     return t;
 }
 
-enum err cred_of(const struct exchange *x, bool query_too, char scratch[128], struct text *ret)
+static const struct text nobodys = { "", 0 };
+
+struct text cred_cookie(const struct exchange *x)
+{
+    unsigned many = 0;
+    struct text h = exchange_header(x, "cookie", &many), t = { NULL, 0 };
+
+    if (h.p)
+        t = cookie_session(h);
+    // A browser sends one field (RFC 6265 5.4): of two the second may hold another session.
+    return t.p && (many > 1 || !crypto_session_token_form(t.p, t.n)) ? nobodys : t;
+}
+
+static enum err key_of(const struct exchange *x, bool query_too, char scratch[128], struct text *ret)
 {
     unsigned many = 0;
     struct text h = exchange_header(x, "authorization", &many);
@@ -94,6 +111,21 @@ enum err cred_of(const struct exchange *x, bool query_too, char scratch[128], st
         if (v.p)
             *ret = v;
     }
+    return ERR_OK;
+}
+
+enum err cred_of(struct exchange *x, bool query_too, char scratch[128], struct text *ret)
+{
+    enum err e = key_of(x, query_too, scratch, ret);
+
+    if (e)
+        return e;
+    if (ret->p && crypto_session_token_form(ret->p, ret->n))
+        *ret = nobodys; // a session is the browser's: what scripts can read is none
+    if (ret->p)
+        return ERR_OK;
+    *ret = cred_cookie(x);
+    x->cookie = ret->p != NULL;
     return ERR_OK;
 }
 
@@ -150,6 +182,12 @@ static bool expired(const struct entry *e)
     return e->actor.expires_ms && clock_wall_ms() >= e->actor.expires_ms;
 }
 
+// Not used here for so long: the broker knows whether it was elsewhere.
+static bool idle(const struct entry *e)
+{
+    return e->session && clock_mono_ms() - e->used_ms >= SIGNIN_IDLE_S * UINT64_C(1000);
+}
+
 // ---------------------------------------------------------------- looking up
 
 static void look_up(struct entry *e);
@@ -185,6 +223,8 @@ static void looked_cb(struct ask_call *call, enum err err, const Wire__Answer *a
         const Wire__Credential *w = a->credential;
         actor = e->actor = (struct actor){ .key = w->key, .user = w->user, .workspace = w->workspace, .role = w->role,
                                            .expires_ms = w->expires_ms };
+        e->used_ms = clock_mono_ms();
+        c->has_new = true;
         enter(c, e, GOOD);
         err = expired(e) ? ERR_UNAUTHORIZED : ERR_OK;
     } else if (err == ERR_UNAUTHORIZED || err == ERR_NOT_FOUND) {
@@ -222,7 +262,8 @@ void cred_find(struct cred *c, struct cred_call *call, struct text key)
 
     list_init(&call->at);
     call->impl = NULL;
-    if (!crypto_api_key_form(key.p, key.n)) {
+    bool session = crypto_session_token_form(key.p, key.n);
+    if (!session && !crypto_api_key_form(key.p, key.n)) {
         call->cb(call, ERR_UNAUTHORIZED, NULL);
         return;
     }
@@ -232,8 +273,9 @@ void cred_find(struct cred *c, struct cred_call *call, struct text key)
         wait_for(e, call);
         return;
     }
-    if (e && e->state == GOOD) {
+    if (e && e->state == GOOD && !idle(e)) {
         struct actor actor = e->actor;
+        e->used_ms = clock_mono_ms();
         list_remove(&e->use);
         list_push_front(&c->good, &e->use);
         if (expired(e))
@@ -242,7 +284,7 @@ void cred_find(struct cred *c, struct cred_call *call, struct text key)
             call->cb(call, ERR_OK, &actor);
         return;
     }
-    if (e && clock_mono_ms() < e->refused_until) {
+    if (e && e->state == REFUSED && clock_mono_ms() < e->refused_until) {
         call->cb(call, ERR_UNAUTHORIZED, NULL);
         return;
     }
@@ -262,6 +304,7 @@ void cred_find(struct cred *c, struct cred_call *call, struct text key)
         *at = e;
     }
     e->state = LOOKING;
+    e->session = session;
     e->again = false;
     wait_for(e, call);
     look_up(e);
@@ -287,7 +330,7 @@ static void concern(struct cred *c, struct entry *e)
 
 void cred_row(struct cred *c, const Wire__Row *row)
 {
-    if (row->row == ROW_KEY_REVOKED && row->key_hash.len == HASH_SIZE) {
+    if ((row->row == ROW_KEY_REVOKED || row->row == ROW_USER_LOGOUT) && row->key_hash.len == HASH_SIZE) {
         struct entry *e = *place(c, row->key_hash.data);
         if (e)
             concern(c, e);
@@ -310,4 +353,24 @@ void cred_forget_all(struct cred *c)
             next = e->chain;
             concern(c, e);
         }
+}
+
+// ---------------------------------------------------------------- use
+
+void cred_each_used(struct cred *c, uint64_t since_ms, cred_seen *seen, void *u)
+{
+    list_each (n, tmp, &c->good) { // in the order of use
+        const struct entry *e = container_of(n, struct entry, use);
+        if (e->used_ms < since_ms)
+            break;
+        seen(u, &e->actor, e->used_ms);
+    }
+}
+
+bool cred_has_new(struct cred *c)
+{
+    bool has = c->has_new;
+
+    c->has_new = false;
+    return has;
 }

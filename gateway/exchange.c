@@ -3,7 +3,9 @@
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
+#include "clock.h"
 #include "conn.h"
+#include "figures.h"
 #include "http_out.h"
 #include "out.h"
 
@@ -21,6 +23,13 @@ struct text exchange_header(const struct exchange *x, const char *name, unsigned
     if (count)
         *count = 0;
     return (struct text){ NULL, 0 };
+}
+
+bool exchange_has_tag(const struct exchange *x, const char *etag)
+{
+    struct text h = exchange_header(x, "if-none-match", NULL);
+
+    return h.p && ((h.n == 1 && *h.p == '*') || memmem(h.p, h.n, etag, strlen(etag)));
 }
 
 void exchange_want_body(struct exchange *x, size_t max)
@@ -61,6 +70,7 @@ static struct iovec head(struct conn *c, unsigned status, const char *content_ty
 
     c->close_after |= rq->in.close || c->x.gw->draining || (c->x.has_body && rq->in.state != HTTP_IN_DONE);
     c->status = status;
+    figures_answer(c->x.gw->figures, c->x.route, status, c->asked_us ? clock_mono_us() - c->asked_us + 1 : 0);
     buf_reset(b);
     http_out_head(b, &(struct http_answer){ .status = status, .content_type = content_type, .date = server_date(c->server),
                                             .request_id = c->x.request_id, .fields = &rq->fields, .sequence = c->x.sequence,

@@ -37,10 +37,13 @@ struct exchange {
     enum method method;        // HEAD is handled as GET by handlers; conn.c leaves the body out
     struct text path;          // still percent-encoded, without the query
     struct text query;         // without '?'; empty if none
+    struct text host;          // host[:port] the client asked; behind a trusted proxy what that says, if it is one of ours
     struct text body;          // complete when body() is called; valid until the answer's end
     bool has_body;             // a Content-Length above 0 or chunked
     bool http10;
     bool tls;
+    uint16_t route;            // 1 + the row of routes.c that it found, for the figures; 0: none
+    bool cookie;               // its credential is a cookie (cred_of)
     char address[46];          // the client's, after MC_TRUSTED_PROXIES; for limits and logs
     char request_id[33];       // ours, also sent as X-Request-Id
     struct actor actor;        // all 0 until the credential is known
@@ -57,6 +60,8 @@ struct exchange_handlers {
 
 // A request field by lower-case name; {NULL, 0} if absent. Several fields of one name: the first; *count (may be NULL) tells.
 struct text exchange_header(const struct exchange *x, const char *name, unsigned *count);
+// If-None-Match (a list of tags, weak ones too, or *) names etag, which has its quotes.
+bool exchange_has_tag(const struct exchange *x, const char *etag);
 // Over max conn.c answers 413, too slow a one 408; x->gone(x) is called then, as when the client goes away. Without a body
 // body() is called all the same. Neither happens before exchange_want_body has returned.
 void exchange_want_body(struct exchange *x, size_t max);

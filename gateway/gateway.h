@@ -12,5 +12,9 @@ struct gateway {
     struct hub *hub;     // streams (hub.h)
     struct cache *cache; // answers by log number (cache.h)
     struct quota *quota; // rate limits (quota.h)
+    struct figures *figures; // what is counted (figures.h); NULL: nothing is
+    struct server *server; // connections (server.h); NULL before it is there
+    struct throttle *throttle;   // guessing of passwords (throttle.h)
+    struct passwords *passwords; // argon2id, off the loop (password.h)
     bool draining;       // SIGTERM came: /readyz says 503, answers close their connections
 };

@@ -8,6 +8,7 @@
 #include <string.h>
 #include "cache.h"
 #include "clock.h"
+#include "figures.h"
 #include "gateway.h"
 #include "peer.h"
 
@@ -57,18 +58,6 @@ static struct fill *find(uint64_t hash, const struct cache_key *k)
     return NULL;
 }
 
-// If-None-Match: a list of tags, weak ones too, or *.
-static bool has_it(const struct exchange *x, const char *etag)
-{
-    struct text h = exchange_header(x, "if-none-match", NULL);
-
-    if (!h.p)
-        return false;
-    if (h.n == 1 && *h.p == '*')
-        return true;
-    return memmem(h.p, h.n, etag, strlen(etag)) != NULL;
-}
-
 static void decimal(char out[21], uint64_t n)
 {
     char t[20];
@@ -97,7 +86,7 @@ static void answer(struct request *r, const struct cache_entry *e)
     if (e->link.n)
         exchange_add(x, "Link", e->link.p); // NUL-terminated: see keep
     request_let_go(r);
-    if (has_it(x, e->etag))
+    if (exchange_has_tag(x, e->etag))
         exchange_reply(x, 304, NULL, NULL, 0);
     else
         exchange_reply(x, 200, "application/json", e->body.p, e->body.n);
@@ -128,12 +117,14 @@ bool hot_serve(struct request *r)
     const struct cache_entry *e = cache_find(gw->cache, &k);
     if (e && e->sequence == ask_newest(gw->ask) && e->epoch == ask_epoch(gw->ask) &&
         clock_mono_ms() - e->made_ms <= HOT_AGE_MS && peer_is_up(gw->peer)) {
+        figure_count(gw, FIGURE_GATEWAY_HITS);
         answer(r, e);
         return true;
     }
     struct fill *f = find(cache_hash(gw->cache, &k), &k);
     if (!f)
         return false;
+    figure_count(gw, FIGURE_GATEWAY_SHARED);
     (void)wait_for(f, r);
     return true;
 }
@@ -241,6 +232,7 @@ void hot_ask(struct request *r, Wire__Item *item, Wire__Answer__BodyCase want, h
     list_init(&f->waiting);
     list_init(&f->at);
     struct actor actor = r->x->actor;
+    figure_count(gw, FIGURE_GATEWAY_MISSES);
     if (!wait_for(f, r)) {
         free(f);
         return;

@@ -47,6 +47,7 @@ static const uint16_t err_status[ERR_N] = {
     [ERR_BAD_REQUEST] = 400, [ERR_BAD_JSON] = 400, [ERR_MISSING_FIELD] = 400, [ERR_INVALID_FIELD] = 400,
     [ERR_UNKNOWN_DESKTOP] = 400, [ERR_UNAUTHORIZED] = 401, [ERR_FORBIDDEN] = 403, [ERR_NOT_FOUND] = 404,
     [ERR_BAD_STATE] = 409, [ERR_DESKTOP_STOPPED] = 409, [ERR_NO_AGENT] = 409, [ERR_DESKTOP_IN_USE] = 409,
+    [ERR_NAME_TAKEN] = 409, [ERR_LAST_ADMIN] = 409,
     [ERR_IDEMPOTENCY_MISMATCH] = 409, [ERR_STALE_ATTEMPT] = 409, [ERR_TOO_BIG] = 413,
     [ERR_NOT_GREETED] = 503, [ERR_NOT_LEADER] = 503, [ERR_OUTCOME_UNKNOWN] = 503, [ERR_UNAVAILABLE] = 503,
     [ERR_OVERLOADED] = 503, [ERR_STORAGE_FULL] = 503, [ERR_STORAGE_ERROR] = 503, [ERR_TIMEOUT] = 503,
@@ -210,12 +211,12 @@ static bool names_key(struct text name)
 
 static bool holds_key(struct text t)
 {
-    static const char want[] = "mc_k_";
+    static const char want[] = "mc_?_"; // keys, sessions' tokens, secrets of webhooks
 
     for (; t.n; t.p++, t.n--) {
         struct text from = t;
         size_t i = 0;
-        while (i < sizeof want - 1 && decoded(&from) == want[i])
+        for (int c; i < sizeof want - 1 && (c = decoded(&from)) >= 0 && (want[i] == '?' || c == want[i]);)
             i++;
         if (i == sizeof want - 1)
             return true;

@@ -22,6 +22,7 @@
 #include "cred.h"
 #include "crypto.h"
 #include "cursor.h"
+#include "figures.h"
 #include "frame.h"
 #include "gateway.h"
 #include "log.h"
@@ -163,6 +164,7 @@ static void sub_cut(struct sub *s)
 {
     struct exchange *x = s->x;
 
+    figure_count(s->hub->gw, FIGURE_GATEWAY_CUTS);
     sub_free(s);
     exchange_abort(x);
 }
@@ -219,6 +221,7 @@ static void serve(struct sub *s, const struct block *live)
     } else if (p.end == CURSOR_MORE) {
         move(s, BEHIND, &h->behind);
     } else {
+        figure_count(h->gw, FIGURE_GATEWAY_BEHIND);
         move(s, WAITING, NULL);
         tail_want(h->tail, (enum event_view)s->cursor.view, s->cursor.number, &s->at);
     }
@@ -407,6 +410,7 @@ static bool begin(struct sub *s)
     s->stream = (struct exchange_stream){ .writable = writable_cb, .closed = closed_cb };
     exchange_begin(x, 200, "text/event-stream", &s->stream);
     s->begun = true;
+    figure_count(h->gw, FIGURE_GATEWAY_OPENED);
     if (!s->resume && tail_known(h->tail)) {
         s->cursor.number = from_now_on(h);
         s->opening->placed = true;
@@ -431,7 +435,6 @@ static void let_in(struct sub *s)
     struct hub *h = s->hub;
     struct opening *o = s->opening;
 
-    o->known = true;
     if (!s->owner) {
         if (!routes_quota(s->x, 1)) {
             hold(s);
@@ -447,6 +450,7 @@ static void let_in(struct sub *s)
             return;
         }
     }
+    o->known = true; // from here on its owner hears when it is revoked; until then it is looked up anew
     if (!s->begun && !begin(s))
         return;
     if (h->draining) {
@@ -543,6 +547,8 @@ void hub_open(struct hub *h, struct exchange *x, enum event_view view)
         exchange_error(x, ERR_BAD_REQUEST, NULL, "There is more than one credential of a kind");
         return;
     }
+    if (x->cookie)
+        exchange_add(x, "Vary", "Cookie");
     if (!key.p || key.n > KEY_MAX) {
         exchange_add(x, "WWW-Authenticate", "Bearer realm=\"mission-control\"");
         exchange_error(x, ERR_UNAUTHORIZED, NULL, NULL);
@@ -786,7 +792,8 @@ static void tap_tick(struct hub_tap *t, const void *u)
 static void tap_revoked(struct hub_tap *t, const void *u)
 {
     const Wire__Row *r = u;
-    if (r->row == ROW_KEY_REVOKED ? t->actor->key == r->entity : t->actor->user == r->entity)
+    uint64_t key = r->row == ROW_KEY_REVOKED ? r->entity : r->row == ROW_USER_LOGOUT ? r->actor_key : 0;
+    if (key ? t->actor->key == key : t->actor->user == r->entity)
         t->drain(t);
 }
 
@@ -826,6 +833,27 @@ void hub_drain(struct hub *h, unsigned spread_ms)
     taps(h, tap_drain, NULL);
 }
 
+struct use_seen {
+    cred_seen *told;
+    void *u;
+    uint64_t now_ms;
+};
+
+static void in_use(void *u, const struct owner *own)
+{
+    const struct use_seen *s = u;
+    struct actor actor = { .key = own->key, .user = own->user, .workspace = own->workspace };
+
+    s->told(s->u, &actor, s->now_ms);
+}
+
+void hub_each_owner(struct hub *h, uint64_t now_ms, cred_seen *told, void *u)
+{
+    struct use_seen s = { told, u, now_ms };
+
+    owner_each(&h->owners, in_use, &s);
+}
+
 void hub_tap_close(struct hub_tap *t)
 {
     list_remove(&t->at);
@@ -841,6 +869,10 @@ static void row_cb(void *u, const Wire__Row *row)
     switch (row->row) {
     case ROW_KEY_REVOKED:
         owner_each_key(&h->owners, row->entity, revoked_cb, h);
+        taps(h, tap_revoked, row);
+        break;
+    case ROW_USER_LOGOUT: // the session that ended is the actor's
+        owner_each_key(&h->owners, row->actor_key, revoked_cb, h);
         taps(h, tap_revoked, row);
         break;
     case ROW_USER_UPDATED:
@@ -886,6 +918,7 @@ static void resync(struct sub *s, uint64_t oldest)
 {
     struct hub *h = s->hub;
 
+    figure_count(h->gw, FIGURE_GATEWAY_RESYNCS);
     buf_reset(&h->frame);
     frame_resync(&h->frame, oldest);
     if (s->cursor.sent || h->frame.err || cursor_say(&s->cursor, h->frame.data, h->frame.len)) {

@@ -3,6 +3,7 @@
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
+#include "cred.h"
 #include "err.h"
 #include "event.h"
 #include "exchange.h"
@@ -44,4 +45,6 @@ struct hub_tap {
     struct list at;
 };
 void hub_tap_open(struct hub *h, struct hub_tap *t);
+// Each key or session that has streams open: it is in use.
+void hub_each_owner(struct hub *h, uint64_t now_ms, cred_seen *told, void *u);
 void hub_tap_close(struct hub_tap *t);

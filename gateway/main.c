@@ -17,10 +17,14 @@
 #include "hub.h"
 #include "log.h"
 #include "notify.h"
+#include "password.h"
 #include "peer.h"
 #include "quota.h"
 #include "routes.h"
+#include "self.h"
 #include "server.h"
+#include "throttle.h"
+#include "uses.h"
 
 enum { DRAIN_SPREAD_MS = 2000, DRAIN_MAX_MS = 10000,
        FDS_KEPT = 64 }; // descriptors that are not for connections
@@ -41,7 +45,7 @@ static const struct conf_opt options[] = {
     { "tls-cert", "FILE", "serve TLS with this certificate chain (PEM)", NULL, &conf.tls_cert },
     { "tls-key", "FILE", "and this key (PEM)", NULL, &conf.tls_key },
     { "allowed-hosts", "NAME[,NAME]", "host names answered besides IP addresses, localhost and this machine's name", NULL, &conf.allowed_hosts },
-    { "trusted-proxies", "ADDRESS[/BITS][,...]", "whose X-Forwarded-For and -Proto are believed", NULL, &conf.trusted_proxies },
+    { "trusted-proxies", "ADDRESS[/BITS][,...]", "whose X-Forwarded-For, -Proto and -Host are believed", NULL, &conf.trusted_proxies },
     { "max-connections", "N", "more than that wait to be accepted", "20000", &conf.max_connections },
     { "port-file", "FILE", "write the port there once listening", NULL, &conf.port_file },
     { "log-level", "WORD", "error, warn, info or debug", "info", &conf.log_level },
@@ -153,11 +157,15 @@ static void start_parts(struct program *p, uint32_t per_minute)
         die(key, "this is not a gateway's key");
     gw->quota = quota_new(per_minute);
     gw->cache = cache_new(CACHE_BYTES);
-    if (!gw->quota || !gw->cache)
+    gw->throttle = throttle_new();
+    if (!gw->quota || !gw->cache || !gw->throttle)
         die("start", err_text(ERR_NO_MEMORY));
+    check(routes_figures(&gw->figures), "figures");
     check(ask_new(gw, &gw->ask), "requests");
     check(cred_new(gw, &gw->cred), "credentials");
     check(hub_new(gw, &gw->hub), "streams");
+    check(passwords_new(gw, &gw->passwords), "passwords");
+    check(uses_start(gw), "uses of keys");
     check(peer_new(&(struct peer_conf){ .loop = p->loop, .key = &p->key, .topics = "EL", .up = up_cb, .down = down_cb,
                                         .heard = heard_cb, .u = p,
                                         .urls = conf.broker ? conf.broker : path_in(conf.data, "ipc://", "run/broker.ipc") },
@@ -262,7 +270,10 @@ static void on_signal(struct program *p, uv_signal_t *h, int number)
 int main(int argc, char **argv)
 {
     static struct program p;
+    struct self self;
     int known;
+
+    self_look(&self); // remembers when we began
 
     conf_read(program, "Mission Control's HTTP front: REST and event streams.", options, sizeof options / sizeof *options, argc, argv);
     log_init(program, log_level_find(conf.log_level, &known));
@@ -284,6 +295,7 @@ int main(int argc, char **argv)
                                             .max_connections = connections,
                                             .access_log = conf.access_log && strcmp(conf.access_log, "0") != 0 },
                      &p.server), "server");
+    p.gw.server = p.server;
     listen_all(&p);
     notify_watchdog(p.loop, NULL, NULL);
     notify_ready();

@@ -34,6 +34,7 @@ struct owner *owner_join(struct owners *o, const struct actor *actor, struct lis
             return NULL;
         own->key = actor->key;
         own->user = actor->user;
+        own->workspace = actor->workspace;
         own->expires_ms = actor->expires_ms;
         list_init(&own->streams);
         list_init(&own->expiring);
@@ -80,6 +81,13 @@ void owner_each_user(struct owners *o, uint64_t user, void (*gone)(void *u, stru
                 each(own, gone, u);
         }
     }
+}
+
+void owner_each(struct owners *o, void (*seen)(void *u, const struct owner *own), void *u)
+{
+    for (unsigned i = 0; i < OWNER_BUCKETS; i++)
+        list_each(n, tmp, &o->bucket[i])
+            seen(u, container_of(n, struct owner, bucket));
 }
 
 void owner_each_expired(struct owners *o, uint64_t wall_ms, void (*gone)(void *u, struct list *stream), void *u)

@@ -10,7 +10,7 @@ struct owner {                // one key that has streams open
     struct list bucket;
     struct list expiring;     // alone when the key never expires
     struct list streams;      // the nodes given to owner_join
-    uint64_t key, user, expires_ms;
+    uint64_t key, user, workspace, expires_ms;
 };
 struct owners {
     struct list bucket[OWNER_BUCKETS], expiring;
@@ -24,4 +24,5 @@ void owner_leave(struct owner *own, struct list *stream); // frees own with its 
 // make the stream leave.
 void owner_each_key(struct owners *o, uint64_t key, void (*gone)(void *u, struct list *stream), void *u);
 void owner_each_user(struct owners *o, uint64_t user, void (*gone)(void *u, struct list *stream), void *u);
+void owner_each(struct owners *o, void (*seen)(void *u, const struct owner *own), void *u);
 void owner_each_expired(struct owners *o, uint64_t wall_ms, void (*gone)(void *u, struct list *stream), void *u);

@@ -100,10 +100,10 @@ static void add_total(struct paged *p)
     exchange_add(p->x, "X-Total-Count", text);
 }
 
-void paged_link(const struct paged_kind *kind, struct text path, struct text query, uint64_t before, struct buf *b)
+static void link_to(const struct paged_kind *kind, struct text path, struct text query, const char *from, uint64_t id, struct buf *b)
 {
     static const char hex[] = "0123456789ABCDEF";
-    char id[ID_TEXT_MAX];
+    char text[ID_TEXT_MAX];
 
     buf_putc(b, '<');
     buf_put(b, path.p, path.n);
@@ -125,9 +125,15 @@ void paged_link(const struct paged_kind *kind, struct text path, struct text que
         }
         buf_putc(b, '&');
     }
-    buf_puts(b, "before=");
-    buf_put(b, id, id_format(id, kind->id, before));
+    buf_puts(b, from);
+    buf_putc(b, '=');
+    buf_put(b, text, id_format(text, kind->id, id));
     buf_puts(b, ">; rel=\"next\"");
+}
+
+void paged_link(const struct paged_kind *kind, struct text path, struct text query, uint64_t before, struct buf *out)
+{
+    link_to(kind, path, query, "before", before, out);
 }
 
 // ---------------------------------------------------------------- with a limit
@@ -147,7 +153,7 @@ static void gathered(struct paged *p, const struct paged_end *end)
     add_total(p);
     if (end->more) {
         buf_init(&link, LINK_MAX);
-        paged_link(p->kind, x->path, x->query, end->before, &link);
+        link_to(p->kind, x->path, x->query, p->f.oldest_first ? "after" : "before", end->before, &link);
         if (!link.err)
             exchange_add(x, "Link", buf_cstr(&link));
         buf_fini(&link);

@@ -12,9 +12,10 @@
 struct paged_filter {
     uint32_t status, type;
     uint64_t desktop, task;
-    uint64_t before;       // where the first page starts; 0: with the newest
+    uint64_t before;       // where the first page starts: below this id, or, oldest first, above it; 0: at the end of the list
     uint32_t limit;        // 0: all of it
     char *q;               // NULL or "" for none; paged.c keeps a copy
+    bool oldest_first;     // the Link says `after`, not `before`
 };
 struct paged_end {         // what a page says about the list
     uint32_t n;            // objects on it
@@ -36,5 +37,6 @@ enum { PAGED_BYTES = 256 * 1024, PAGED_ITEMS = 500 };
 
 // kind: lent for ever. Takes r.
 void paged_start(struct request *r, const struct paged_kind *kind, const struct paged_filter *f);
-// The value of a Link field to the next page: the same path and query with another `before`. Nothing that could leave the <>.
+// The value of a Link field to the next page of a list that is newest first: the same path and query with another `before`. Nothing
+// that could leave the <>.
 void paged_link(const struct paged_kind *kind, struct text path, struct text query, uint64_t before, struct buf *out);

@@ -64,18 +64,110 @@ bool params_number(struct request *r, const char *name, uint64_t min, uint64_t m
     return true;
 }
 
-bool params_before(struct request *r, enum entity kind, uint64_t *ret)
+static bool place(struct request *r, const char *name, enum entity kind, uint64_t least, uint64_t *ret)
 {
     char out[QUERY_VALUE_MAX];
     struct text t;
 
     if (!r->x->query.n)
         return true;
-    if (!get(r, "before", out, &t))
+    if (!get(r, name, out, &t))
         return false;
-    if (!t.p || (*ret = id_parse(kind, t.p)) != 0 || query_number(t, 1, INT64_MAX, ret))
+    if (!t.p || (*ret = id_parse(kind, t.p)) != 0 || query_number(t, least, INT64_MAX, ret))
         return true;
-    request_bad_query(r, "before", "It must be an id, as in the Link of the page before");
+    request_bad_query(r, name, "It must be an id, as in the Link of the page before");
+    return false;
+}
+
+bool params_before(struct request *r, enum entity kind, uint64_t *ret)
+{
+    return place(r, "before", kind, 1, ret);
+}
+
+bool params_after(struct request *r, enum entity kind, uint64_t *ret)
+{
+    return place(r, "after", kind, 0, ret);
+}
+
+bool params_list(struct request *r, const char *name, params_word_cb *word, void *u, bool *given)
+{
+    char out[QUERY_VALUE_MAX];
+    struct text t;
+
+    if (!r->x->query.n)
+        return true;
+    if (!get(r, name, out, &t))
+        return false;
+    if (!t.p)
+        return true;
+    *given = true;
+    for (char *w = out, *comma; w; w = comma) {
+        comma = strchr(w, ',');
+        if (comma)
+            *comma++ = 0;
+        word(u, w);
+    }
+    return true;
+}
+
+struct id_list {
+    struct params_ids *to;
+    enum entity kind;
+    bool too_many;
+};
+
+static void add_id(void *u, const char *word)
+{
+    struct id_list *l = u;
+    uint64_t id = id_parse(l->kind, word);
+
+    l->too_many = l->too_many || (id && l->to->n == l->to->max);
+    if (id && !l->too_many)
+        l->to->ids[l->to->n++] = id;
+}
+
+bool params_ids(struct request *r, const char *name, enum entity kind, struct params_ids *ret)
+{
+    struct id_list l = { .to = ret, .kind = kind };
+
+    if (!params_list(r, name, add_id, &l, &ret->given))
+        return false;
+    if (!l.too_many)
+        return true;
+    request_bad_query(r, name, "It names too many");
+    return false;
+}
+
+bool params_time(struct request *r, const char *name, uint64_t *ret_ms)
+{
+    char out[QUERY_VALUE_MAX];
+    struct text t;
+
+    if (!r->x->query.n)
+        return true;
+    if (!get(r, name, out, &t))
+        return false;
+    if (!t.p || (*ret_ms = time_parse(t.p)) != 0)
+        return true;
+    request_bad_query(r, name, "It must be a time like 2026-03-16T10:30:00Z");
+    return false;
+}
+
+bool params_flag(struct request *r, const char *name, bool *ret)
+{
+    char out[QUERY_VALUE_MAX];
+    struct text t;
+
+    if (!r->x->query.n)
+        return true;
+    if (!get(r, name, out, &t))
+        return false;
+    if (!t.p)
+        return true;
+    *ret = strcmp(t.p, "true") == 0;
+    if (*ret || strcmp(t.p, "false") == 0)
+        return true;
+    request_bad_query(r, name, "It must be true or false");
     return false;
 }
 

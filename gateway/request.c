@@ -17,6 +17,7 @@ static void take_back(struct request *r)
 {
     ask_cancel(&r->ask);
     cred_cancel(&r->cred);
+    password_cancel(&r->password);
     list_remove(&r->at);
 }
 
@@ -114,6 +115,11 @@ bool request_body(struct request *r, json_t **ret)
         return true;
     request_fail(r, e, NULL, why);
     return false;
+}
+
+void request_wipe_body(struct request *r)
+{
+    crypto_wipe((void *)(uintptr_t)r->x->body.p, r->x->body.n); // the connection's memory, of which only we are left to read
 }
 
 // ---------------------------------------------------------------- answering

@@ -8,6 +8,7 @@
 #include "exchange.h"
 #include "json_in.h"
 #include "json_out.h"
+#include "password.h"
 #include "route.h"
 #include "wire.pb-c.h"
 
@@ -23,6 +24,7 @@ struct request {
     Wire__Answer__BodyCase want;
     struct ask_call ask;
     struct cred_call cred;
+    struct password_call password;
     struct list at;               // hot.c: among those who wait for one answer
     void *own;                    // a handler's; freed with free()
     size_t own_secret;            // octets of it to be wiped before
@@ -43,6 +45,9 @@ void request_ask_target(struct request *r, Wire__Item__BodyCase what, uint64_t i
 
 // The body as an object: free with json_decref. False: it has been answered.
 bool request_body(struct request *r, json_t **ret);
+
+// Overwrites the body with zeros, once all that is wanted has been read from it: it held a secret.
+void request_wipe_body(struct request *r);
 
 // The writer every answer shares; empty. What it holds is sent by request_send.
 struct json *request_json(void);

@@ -12,9 +12,11 @@
 #include "clock.h"
 #include "cred.h"
 #include "crypto.h"
+#include "figures.h"
 #include "gateway.h"
 #include "hub.h"
 #include "names.h"
+#include "origin.h"
 #include "query.h"
 #include "quota.h"
 #include "request.h"
@@ -74,7 +76,7 @@ static bool stream_view(const struct route *row, enum event_view *ret)
 
 // ---------------------------------------------------------------- rate limits
 
-// An IPv6 customer has a /64 at least, so that is who is counted; an IPv4 address is itself, mapped or not.
+// An IPv4 address is itself, mapped or not.
 static uint64_t address_key(const char *address)
 {
     uint8_t in[17] = { 0 }, hash[HASH_SIZE];
@@ -103,6 +105,11 @@ static struct quota_verdict charge(const struct exchange *x, uint32_t cost)
     uint64_t key = x->actor.key ? x->actor.key * 0x9e3779b97f4a7c15u + 1 : address_key(x->address);
 
     return quota_take(x->gw->quota, key, cost, clock_mono_us());
+}
+
+uint64_t routes_address(const struct exchange *x)
+{
+    return address_key(x->address);
 }
 
 bool routes_quota(struct exchange *x, uint32_t cost)
@@ -284,6 +291,12 @@ static bool hold(struct request *r)
     return true;
 }
 
+// A browser adds its cookie to whatever another site's page makes it ask. What changes something must be our own pages'.
+static bool forged(const struct exchange *x)
+{
+    return x->cookie && x->method != METHOD_GET && x->method != METHOD_HEAD && origin_of(x) != ORIGIN_OWN;
+}
+
 static void known(struct request *r)
 {
     struct exchange *x = r->x;
@@ -291,7 +304,7 @@ static void known(struct request *r)
     uint32_t cost = row ? row->cost : 1;
     char allow[ROUTE_ALLOW_MAX];
 
-    if (row && row->handler == api_task_list && query_raw(x->query, "q").p)
+    if (row && (row->handler == api_task_list || row->handler == api_event_list) && query_raw(x->query, "q").p)
         cost = COST_SEARCH;
     if (query_key(row, x)) { // charged before: over the limit a stream is held, not refused
         if (!routes_quota(x, cost) && hold(r))
@@ -306,6 +319,8 @@ static void known(struct request *r)
         route_allow(r->allow, allow);
         exchange_add(x, "Allow", allow);
         request_refuse(r, 405, "METHOD_NOT_ALLOWED", "This route does not know that method: Allow says which it does");
+    } else if (forged(x)) {
+        request_refuse(r, 403, "CROSS_ORIGIN", "A browser's request that changes something must come from this site's own pages");
     } else if (x->actor.role < row->role) {
         request_fail(r, ERR_FORBIDDEN, NULL, NULL);
     } else if (row->id != ENTITY_NONE && !r->id) {
@@ -339,6 +354,7 @@ static void head(struct exchange *x)
     char scratch[128];
     struct text key;
 
+    x->route = m.row ? (uint16_t)(m.row - routes + 1) : 0;
     if (m.row && x->method == METHOD_GET && stream_view(m.row, &view)) {
         hub_open(x->gw->hub, x, view);
         return;
@@ -358,6 +374,8 @@ static void head(struct exchange *x)
     }
     r->cred.cb = found_cb;
     enum err e = cred_of(x, query_key(r->row, x), scratch, &key);
+    if (x->cookie)
+        exchange_add(x, "Vary", "Cookie");
     if (e != ERR_OK) {
         if (within_limits(r, 1))
             request_fail(r, e, NULL, "One credential only");
@@ -372,6 +390,17 @@ static void head(struct exchange *x)
 static void body(struct exchange *x)
 {
     handle(x->u);
+}
+
+enum err routes_figures(struct figures **ret)
+{
+    static uint8_t classes[sizeof routes / sizeof *routes];
+    enum event_view view;
+
+    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++)
+        classes[i] = routes[i].role == ROLE_NONE ? CLASS_OPEN : stream_view(&routes[i], &view) ? CLASS_STREAM
+                   : routes[i].method == METHOD_GET ? CLASS_READ : CLASS_WRITE;
+    return figures_new(routes, classes, sizeof routes / sizeof *routes, ret);
 }
 
 static const struct exchange_handlers handlers = { head, body };

@@ -304,6 +304,43 @@ void shape_user(struct json *j, const Wire__Credential *c)
     json_close(j, '}');
 }
 
+void shape_person(struct json *j, const Wire__User *u)
+{
+    json_open(j, '{');
+    json_put_id(j, "id", ENTITY_USER, u->id);
+    json_put_str(j, "username", u->name);
+    json_put_str(j, "role", role_name(u->role));
+    json_put_bool(j, "disabled", u->disabled);
+    json_put_bool(j, "hasPassword", u->has_password);
+    json_put_time(j, "createdAt", u->created_ms);
+    json_put_time(j, "lastLoginAt", u->last_login_ms);
+    json_close(j, '}');
+}
+
+static void workspace(struct json *j, const Wire__Workspace *w)
+{
+    json_put_id(j, "id", ENTITY_WORKSPACE, w->id);
+    json_put_str(j, "name", w->name);
+    json_put_time(j, "createdAt", w->created_ms);
+}
+
+void shape_workspace(struct json *j, const Wire__Workspace *w)
+{
+    json_open(j, '{');
+    workspace(j, w);
+    json_close(j, '}');
+}
+
+void shape_workspace_made(struct json *j, const Wire__WorkspaceMade *w, const char *secret)
+{
+    json_open(j, '{');
+    workspace(j, w->workspace);
+    json_key(j, "admin");
+    shape_person(j, w->admin);
+    json_put_str(j, "key", secret);
+    json_close(j, '}');
+}
+
 // ---------------------------------------------------------------- bodies in
 
 #define TRY(call)               \
@@ -481,6 +518,77 @@ enum err shape_key_create(const json_t *o, uint64_t now_ms, Wire__KeyCreate *m, 
             return refuse(f, "expiresAt", "It must lie in the future");
     }
     return ERR_OK; // check_key_create wants the hash too: api_key.c calls it once that is there
+}
+
+// Only its form: any octets but NUL. Whether it is good enough is password_rule.h's matter.
+static enum err get_password(const json_t *o, const char *key, const char *field, const char **ret, struct fault *f)
+{
+    *ret = NULL;
+    return json_in_str(o, key, ret, NULL) == ERR_OK ? ERR_OK : refuse(f, field, "It must be a string");
+}
+
+static enum err needed(const char *given, const char *field, const char *why, struct fault *f)
+{
+    if (given)
+        return ERR_OK;
+    *f = (struct fault){ field, why };
+    return ERR_MISSING_FIELD;
+}
+
+enum err shape_sign_in(const json_t *o, const char **ret_name, const char **ret_password, struct fault *f)
+{
+    *ret_name = NULL;
+    if (json_in_str(o, "username", ret_name, NULL) != ERR_OK)
+        return refuse(f, "username", "It must be a string");
+    TRY(get_password(o, "password", "password", ret_password, f));
+    TRY(needed(*ret_name, "username", "username is needed", f));
+    return needed(*ret_password, "password", "password is needed", f);
+}
+
+enum err shape_new_password(const json_t *o, const char **ret_current, const char **ret_fresh, struct fault *f)
+{
+    TRY(get_password(o, "currentPassword", "currentPassword", ret_current, f));
+    TRY(get_password(o, "newPassword", "newPassword", ret_fresh, f));
+    return needed(*ret_fresh, "newPassword", "newPassword is needed", f);
+}
+
+enum err shape_user_create(const json_t *o, Wire__UserPut *m, const char **ret_password, struct fault *f)
+{
+    wire__user_put__init(m);
+    TRY(get_text(o, "username", &m->name, NULL, f));
+    TRY(get_word(o, "role", find_role, &m->role, NULL, f));
+    TRY(get_password(o, "password", "password", ret_password, f));
+    return check_user_create(m, f);
+}
+
+enum err shape_user_edit(const json_t *o, uint64_t user, Wire__UserPut *m, const char **ret_password, struct fault *f)
+{
+    bool given = false, disabled = false;
+
+    wire__user_put__init(m);
+    m->id = user;
+    EDIT(UEDIT_ROLE, get_word(o, "role", find_role, &m->role, &given, f));
+    EDIT(UEDIT_DISABLED, get_bool(o, "disabled", &disabled, &given, f));
+    m->disabled = disabled;
+    TRY(get_password(o, "password", "password", ret_password, f));
+    return check_user_edit(m, f);
+}
+
+enum err shape_workspace_create(const json_t *o, Wire__WorkspaceCreate *m, const char **ret_password, struct fault *f)
+{
+    const json_t *admin = json_object_get(o, "admin");
+    const char *name = NULL;
+
+    wire__workspace_create__init(m);
+    *ret_password = NULL;
+    TRY(get_text(o, "name", &m->name, NULL, f));
+    if (admin && !json_is_null(admin) && !json_is_object(admin))
+        return refuse(f, "admin", "It must be an object");
+    if (admin && json_in_str(admin, "username", &name, NULL) != ERR_OK)
+        return refuse(f, "admin.username", "It must be a string");
+    if (name)
+        m->admin_name = lent(name);
+    return admin ? get_password(admin, "password", "admin.password", ret_password, f) : ERR_OK;
 }
 
 enum err shape_settings_put(const json_t *o, struct shape_settings_put *s, struct fault *f)

@@ -23,6 +23,9 @@ void shape_worker(struct json *j, const Wire__Worker *w, const char *key_file); 
 void shape_webhook(struct json *j, const Wire__Webhook *h, const char *secret);  // the same
 void shape_delivery(struct json *j, const Wire__Delivery *d);
 void shape_user(struct json *j, const Wire__Credential *c);
+void shape_person(struct json *j, const Wire__User *u);
+void shape_workspace(struct json *j, const Wire__Workspace *w);
+void shape_workspace_made(struct json *j, const Wire__WorkspaceMade *w, const char *secret);
 
 MUST_USE enum err shape_task_create(const json_t *o, Wire__TaskCreate *m, struct fault *f);
 MUST_USE enum err shape_task_edit(const json_t *o, uint64_t id, Wire__TaskEdit *m, struct fault *f);
@@ -31,6 +34,12 @@ MUST_USE enum err shape_resolve(const json_t *o, uint64_t task, uint64_t approva
 // These two are judged by the caller, once what it adds (hash and last4; the public key) is there.
 MUST_USE enum err shape_key_create(const json_t *o, uint64_t now_ms, Wire__KeyCreate *m, struct fault *f);
 MUST_USE enum err shape_worker_add(const json_t *o, Wire__WorkerAdd *m, struct fault *f);
+// Passwords stay text here, NULL when not given: what is made of them comes later, and with it the judgement of the whole.
+MUST_USE enum err shape_sign_in(const json_t *o, const char **ret_name, const char **ret_password, struct fault *f);
+MUST_USE enum err shape_new_password(const json_t *o, const char **ret_current, const char **ret_fresh, struct fault *f);
+MUST_USE enum err shape_user_create(const json_t *o, Wire__UserPut *m, const char **ret_password, struct fault *f);
+MUST_USE enum err shape_user_edit(const json_t *o, uint64_t id, Wire__UserPut *m, const char **ret_password, struct fault *f);
+MUST_USE enum err shape_workspace_create(const json_t *o, Wire__WorkspaceCreate *m, const char **ret_password, struct fault *f);
 struct shape_webhook_put {
     Wire__WebhookPut m;
     char *events[WEBHOOK_EVENTS_MAX];

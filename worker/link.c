@@ -13,6 +13,7 @@
 #include "check.h"
 #include "clock.h"
 #include "fault.h"
+#include "figure.h"
 #include "hook.h"
 #include "list.h"
 #include "log.h"
@@ -20,11 +21,13 @@
 #include "peer.h"
 #include "probe.h"
 #include "proc.h"
+#include "self.h"
 #include "wire.pb-c.h"
 
 enum {
     HOLD_MS = 5000, DRAIN_HOLD_MS = 200, POLL_EXTRA_MS = 3000, REPORT_MS = 10000, POLLS = 2,
     BACK_OFF_MIN_MS = 100, BACK_OFF_MAX_MS = 2000,
+    FIGURES_MS = 1000,               // a poll brings figures, but not each
     REPORT_MAX = 512 * 1024, REPORT_PIECES = 1024, REPORT_SESSIONS = 256,
     GATHER_MS = 100,                 // output waits so long for more of it
     PROMPT_OCTETS = 16 * 1024, PROMPT_MS = 20, // unless there is this much; then reports are so far apart
@@ -63,6 +66,9 @@ struct link {
     unsigned report_pause_ms;
     unsigned singles;                  // so many reports have one session each: the broker refused one of several
     Wire__OutputPiece *pieces, **piece_list; // REPORT_PIECES of each
+
+    uint64_t started, ended[FAILURE_COUNT]; // sessions of this life; by how, 0: without a failure
+    uint64_t figures_ms;               // when they were last told
 
     uint64_t live_since_ms;
     size_t live_octets;
@@ -154,6 +160,8 @@ static void ended_cb(void *u, struct job *j)
 {
     struct link *l = u;
     log_debug("session_%" PRIu64 " ended: %s %s", j->session, j->result.failure ? failure_name(j->result.failure) : "ok", j->result.text);
+    if (j->result.failure < FAILURE_COUNT)
+        l->ended[j->result.failure]++;
     if (l->stopping)
         return;
     report_soon(l, 0);
@@ -426,6 +434,7 @@ static void assign(struct link *l, const Wire__Assignment *a)
     }
     list_push_back(&l->jobs, &j->at);
     l->n_jobs++;
+    l->started++;
     // One that was on its way when we said that we want no more runs like the others, unless the time for that is over.
     if (l->drain_over)
         job_stop(j, STOP_DRAIN, false);
@@ -495,11 +504,45 @@ static void polled_cb(struct peer_call *c, enum err e, const Wire__Reply *reply)
         poll_soon(l, l->draining && !l->poll_due ? DRAIN_HOLD_MS : 0);
 }
 
+// Once a second, with whichever poll comes then. list and all: WORKER_FIGURE_N of each.
+static size_t put_figures(struct link *l, Wire__Figure *all, Wire__Figure **list)
+{
+    uint64_t v[WORKER_FIGURE_N] = { 0 }, now = clock_mono_ms();
+    unsigned ended;
+    struct self self;
+    if (l->figures_ms && now - l->figures_ms < FIGURES_MS)
+        return 0;
+    l->figures_ms = now;
+    (void)active(l, &ended);
+    self_look(&self);
+    v[FIGURE_WORKER_RESIDENT] = self.resident;
+    v[FIGURE_WORKER_FDS] = self.fds;
+    v[FIGURE_WORKER_CPU] = self.cpu_us;
+    v[FIGURE_WORKER_START] = self.start_ms;
+    v[FIGURE_WORKER_STARTED] = l->started;
+    v[FIGURE_WORKER_COMPLETED] = l->ended[FAILURE_NONE];
+    v[FIGURE_WORKER_EXIT_NONZERO] = l->ended[FAILURE_EXIT_NONZERO];
+    v[FIGURE_WORKER_TIMEOUT] = l->ended[FAILURE_TIMEOUT];
+    v[FIGURE_WORKER_AGENT_ERROR] = l->ended[FAILURE_AGENT_ERROR];
+    v[FIGURE_WORKER_OTHER] = l->ended[FAILURE_WORKER_LOST] + l->ended[FAILURE_DESKTOP_LOST];
+    v[FIGURE_WORKER_SPOOL] = spool_octets(l->conf.spool);
+    v[FIGURE_WORKER_UNCONFIRMED] = ended;
+    probe_counts(l->probe, &v[FIGURE_WORKER_PROBED], &v[FIGURE_WORKER_PROBES]);
+    for (unsigned i = 0; i < WORKER_FIGURE_N; i++) {
+        wire__figure__init(&all[i]);
+        all[i].what = figure_number(FIGURES_WORKER, i);
+        all[i].value = v[i];
+        list[i] = &all[i];
+    }
+    return WORKER_FIGURE_N;
+}
+
 static void send_poll(struct link *l)
 {
     struct poll *p = l->poll[0].sent ? &l->poll[1] : &l->poll[0];
     Wire__WorkPoll m = WIRE__WORK_POLL__INIT;
     Wire__Item item = WIRE__ITEM__INIT, *items[1] = { &item };
+    Wire__Figure figures[WORKER_FIGURE_N], *figure_list[WORKER_FIGURE_N];
     if (p->sent) {
         l->poll_due = true;
         return;
@@ -529,6 +572,8 @@ static void send_poll(struct link *l)
     m.hook_slots = l->draining ? 0 : HOOK_SLOTS;
     m.n_hooks = hooks_holdings(l->hooks, &m.hooks);
     m.n_observed = probe_observations(l->probe, &m.observed);
+    m.figures = figure_list;
+    m.n_figures = put_figures(l, figures, figure_list);
     item.body_case = WIRE__ITEM__BODY_WORK_POLL;
     item.work_poll = &m;
     p->sent = true;

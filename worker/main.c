@@ -19,6 +19,7 @@
 #include "log.h"
 #include "notify.h"
 #include "proc.h"
+#include "self.h"
 #include "spool.h"
 
 #define PROGRAM "mc-worker"
@@ -195,6 +196,8 @@ int main(int argc, char **argv)
     static char broker[PATH_TEXT], key_file[PATH_TEXT], spool_dir[PATH_TEXT], guard_dir[PATH_TEXT], why[PATH_TEXT + 256];
     int level_ok;
     sigset_t ours, before;
+    struct self self;
+    self_look(&self); // remembers when we began
     // A signal that comes before its handler is there waits for it.
     sigemptyset(&ours);
     sigaddset(&ours, SIGTERM);

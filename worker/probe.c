@@ -38,6 +38,7 @@ struct probe {
     struct target **targets;
     size_t n;
     unsigned turn;
+    uint64_t measured;
     struct probe_cpu cpu;
     bool have_cpu;
     char address[ADDRESS_MAX];
@@ -143,6 +144,7 @@ static void measure_all(struct probe *p)
         one[n].name = t->name;
         one[n].agent = t->agent;
         one[n].metrics = &m;
+        p->measured++;
         list[n] = &one[n];
         if (++n == sizeof one / sizeof *one) {
             p->c.measured(p->c.u, list, n);
@@ -295,6 +297,12 @@ void probe_targets(struct probe *p, Wire__ProbeTarget *const *targets, size_t n)
     Wire__Observation **differs;
     if (probe_observations(p, &differs))
         p->c.changed(p->c.u);
+}
+
+void probe_counts(const struct probe *p, uint64_t *ret_targets, uint64_t *ret_measured)
+{
+    *ret_targets = p->n;
+    *ret_measured = p->measured;
 }
 
 size_t probe_observations(struct probe *p, Wire__Observation ***ret)

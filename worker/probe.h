@@ -17,5 +17,7 @@ struct probe_conf {
 MUST_USE enum err probe_new(const struct probe_conf *c, struct probe **ret);
 // The whole list of desktops from now on; copied.
 void probe_targets(struct probe *p, Wire__ProbeTarget *const *targets, size_t n);
+// How many there are, and how often one of them was measured since the start.
+void probe_counts(const struct probe *p, uint64_t *ret_targets, uint64_t *ret_measured);
 // Those whose state differs from what the broker believes. Lent until the next call or turn.
 size_t probe_observations(struct probe *p, Wire__Observation ***ret);

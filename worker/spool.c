@@ -139,6 +139,11 @@ struct gone { // task 0: N.end of the session, else its guard
     uint64_t task, session;
 };
 
+struct end {
+    uint64_t session;
+    size_t n;
+};
+
 struct spool {
     uv_loop_t *loop;
     char *dir, *guard;
@@ -151,6 +156,9 @@ struct spool {
     uint64_t *unsynced, *syncing; // sessions whose N.end is not synced; those the job syncs
     size_t n_unsynced, cap_unsynced, n_syncing, cap_syncing;
     bool sync_due;                // sync_timer rang
+    struct end *ends;             // what lies in the directory, for spool_octets() alone
+    size_t n_ends, cap_ends;
+    uint64_t ends_octets;
     struct gone *gone, *going;    // files to be removed; those the job removes
     size_t n_gone, cap_gone, n_going, cap_going;
     enum err batch_err;
@@ -456,6 +464,39 @@ static void note(struct spool *s, const struct spool_line *l)
     buf_fini(&b);
 }
 
+// ---------------------------------------------------------------- how much it holds
+
+static void end_gone(struct spool *s, uint64_t session)
+{
+    for (size_t i = 0; i < s->n_ends; i++)
+        if (s->ends[i].session == session) {
+            s->ends_octets -= s->ends[i].n;
+            s->ends[i] = s->ends[--s->n_ends];
+            return;
+        }
+}
+
+// Written, perhaps over an earlier one of the same session.
+static void end_there(struct spool *s, uint64_t session, size_t n)
+{
+    end_gone(s, session);
+    if (s->n_ends == s->cap_ends) {
+        size_t cap = s->cap_ends ? s->cap_ends * 2 : 64;
+        struct end *more = realloc(s->ends, cap * sizeof *more);
+        if (!more)
+            return; // a figure is a little too small
+        s->ends = more;
+        s->cap_ends = cap;
+    }
+    s->ends[s->n_ends++] = (struct end){ session, n };
+    s->ends_octets += n;
+}
+
+uint64_t spool_octets(const struct spool *s)
+{
+    return s->ends_octets + s->journal_size;
+}
+
 // ---------------------------------------------------------------- opening
 
 static enum err make_dir(const char *dir, char *why, size_t why_size)
@@ -545,12 +586,14 @@ static void read_ends(struct spool *s, const struct spool_found *found)
         Wire__SessionReport *r = NULL;
         if (take_number(digits, INT64_MAX, &session) && get_file(s->dir_fd, f->d_name, &b) == ERR_OK)
             r = spool_end_parse(b.data, b.len);
+        size_t octets = b.len;
         buf_fini(&b);
         if (r && r->session == session) {
             const struct live *l = live_find(s, session);
             if (l) // it was swept before its end was written
                 spool_guard_remove(s, l->line.task, session);
             live_drop(s, session);
+            end_there(s, session, octets);
             found->ended(found->u, r);
             continue;
         }
@@ -662,6 +705,8 @@ enum err spool_end(struct spool *s, const Wire__SessionReport *r)
     spool_end_put(&b, r);
     end_name(name, r->session);
     enum err e = b.err ? b.err : put_file(s, name, b.data, b.len, false);
+    if (!e)
+        end_there(s, r->session, b.len);
     buf_fini(&b);
     if (e)
         return e;
@@ -683,6 +728,7 @@ void spool_forget(struct spool *s, uint64_t session)
 {
     struct spool_line l = { .kind = SPOOL_FORGET, .session = session };
     live_drop(s, session);
+    end_gone(s, session);
     note(s, &l);
     remove_soon(s, 0, session);
     for (size_t i = 0; i < s->n_unsynced; i++)

@@ -65,6 +65,8 @@ void spool_process(struct spool *s, uint64_t session, const struct tree_id *id);
 MUST_USE enum err spool_end(struct spool *s, const Wire__SessionReport *r);
 // The broker has it, or does not want it.
 void spool_forget(struct spool *s, uint64_t session);
+// Octets in it: ends that are not confirmed, and the journal.
+uint64_t spool_octets(const struct spool *s);
 // Waits for what spool_end left to be synced. For the end of the program.
 void spool_flush(struct spool *s);
 

@@ -203,7 +203,7 @@ static unsigned fake_forgotten;
 static struct cred_call *fake_cred_waiting;
 
 // "K:W" is key number K of workspace W, of user K + 100. Anything else is wrong.
-enum err cred_of(const struct exchange *x, bool query_too, char scratch[128], struct text *ret)
+enum err cred_of(struct exchange *x, bool query_too, char scratch[128], struct text *ret)
 {
     (void)query_too;
     (void)scratch;

@@ -52,7 +52,7 @@ import time
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.abspath(os.environ.get('MC_BUILD') or os.path.join(REPO, 'build'))
 SANITIZED = 'asan' in os.path.basename(BUILD) or 'tsan' in os.path.basename(BUILD)
-STRETCH = float(os.environ.get('MC_TEST_STRETCH') or (4 if SANITIZED else 1.5))
+STRETCH = float(os.environ.get('MC_TEST_STRETCH') or (8 if SANITIZED else 4))
 ACTIVITY = '/api/mission-control/activity/stream'
 TASKS = '/api/mission-control/tasks'
 REPORT = re.compile(r'ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|SUMMARY: \w+Sanitizer|: runtime error: |Assertion .* failed'

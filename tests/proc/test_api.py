@@ -16,6 +16,7 @@ ROLES = ['none', 'viewer', 'operator', 'admin']
 METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
 APPROVALS, SESSIONS, SETTINGS = '/api/mission-control/approvals', '/api/mission-control/sessions', '/api/mission-control/settings'
 DESKTOPS, KEYS, OVERVIEW = '/api/desktops', '/api/auth/api-keys', '/api/mission-control/overview'
+METRICS, MAINTENANCE = DESKTOPS + '/desktop_1/metrics', '/api/mission-control/maintenance'
 
 
 def _routes():
@@ -63,7 +64,7 @@ def test_each_role(own, route):
     for role in ROLES:
         a = own.api(route['method'], path, key=own.keys[role], body=b'{}' if route['body'] == 'JSON' else None)
         if route['role'] == 'none':
-            assert a.status == 200
+            assert a.status == (400 if route['body'] == 'JSON' else 200)
         elif role == 'none':
             a.error(401, 'UNAUTHORIZED')
             assert a.headers['WWW-Authenticate'].startswith('Bearer')
@@ -72,7 +73,7 @@ def test_each_role(own, route):
         elif route['id'] != 'none' and route['body'] != 'JSON':
             a.error(404, 'NOT_FOUND')
         else:
-            assert a.status in (200, 400, 404), a
+            assert a.status in (200, 204, 400, 404), a
         if a.status >= 400:
             assert newest(own) == before     # nothing was changed
 
@@ -126,6 +127,8 @@ def test_ids_not_of_their_form(own, route):
 WORD = ['', 'nope', 'Pending', 'pending,done', '1', '%00', '%', '%zz', 'a%20b', '-1']
 NUMBER_BAD = ['', 'x', '1x', '-', '--1', '+1', '%2B1', '1.5', '1e3', '0x1', ' 1', '1%20', 'NaN', '%00']
 NUMBER_OK = ['1', '0', '-1', '500', '501', '-99999999999999999999999', '99999999999999999999999999999']
+TIME_BAD = ['', 'x', '0', '2026-03-15', '2026-03-15T10:00', '2026-13-15T10:00:00Z', '2026-02-30T10:00:00Z', '2026-03-15T10:00:00+01:00', '%00', '1773568800']
+TIME_OK = ['2026-03-15T10:00:00Z', '1970-01-01T00:00:01Z', '2026-03-15T10:00:00.123Z']
 PARAMS = [  # path, parameter, values refused, values taken
     (TASKS, 'status', WORD, ['pending', 'running', 'review', 'done', 'failed', 'cancelled', '%70ending']),
     (TASKS, 'type', WORD, ['prompt', 'command']),
@@ -133,8 +136,11 @@ PARAMS = [  # path, parameter, values refused, values taken
     (TASKS, 'q', ['', '%00', '%C3%28', 'x' * 2000], ['a', '%C3%A9', 'a+b', '%22', '%3Cb%3E']),
     (TASKS, 'limit', NUMBER_BAD, NUMBER_OK),
     (TASKS, 'before', ['', 'x', 'desktop_1', '%00', '1.5'], ['task_1', '1', 'task_999999', '-5', '9' * 40]),
+    (METRICS, 'from', TIME_BAD, TIME_OK),
+    (METRICS, 'to', TIME_BAD, ['2999-03-15T10:00:00Z', '2999-03-15T10:00:00.123Z']),
+    (METRICS, 'step', NUMBER_BAD, NUMBER_OK),
     (SESSIONS, 'status', WORD, ['running', 'completed', 'failed', 'cancelled']),
-    (SESSIONS, 'taskId', ['', '%00'], ['nope', 'desktop_1']),
+    (SESSIONS, 'taskId', ['', '%00'], ['nope', 'desktop_1', 'task_987654321']),
     (SESSIONS, 'desktopId', ['', '%00'], ['desktop_1', 'nope']),
     (SESSIONS, 'limit', NUMBER_BAD, NUMBER_OK),
     (SESSIONS, 'before', ['', 'x', 'task_1'], ['session_1', '1']),
@@ -144,6 +150,7 @@ PARAMS = [  # path, parameter, values refused, values taken
 
 @pytest.mark.parametrize('path,param,bad,good', PARAMS, ids=['%s %s' % (p[0].split('/')[-1], p[1]) for p in PARAMS])
 def test_each_class_of_parameter(own, path, param, bad, good):
+    kind = dict if path == METRICS else list
     for v in bad:
         a = own.api('GET', '%s?%s=%s' % (path, param, v.replace(' ', '%20')))
         if v in ('%', '%zz'):      # no request target at all
@@ -152,9 +159,9 @@ def test_each_class_of_parameter(own, path, param, bad, good):
             a.error(400, 'INVALID_FIELD', field=param)
     for v in good:
         a = own.api('GET', '%s?%s=%s' % (path, param, v))
-        assert isinstance(a.ok(), list), v
+        assert isinstance(a.ok(), kind), v
         own.api('GET', '%s?%s=%s&%s=%s' % (path, param, v, param, v)).error(400, 'INVALID_FIELD', field=param)
-        assert isinstance(own.api('GET', '%s?unknown=1&%s=%s&unknown=2' % (path, param, v)).ok(), list)
+        assert isinstance(own.api('GET', '%s?unknown=1&%s=%s&unknown=2' % (path, param, v)).ok(), kind)
     own.api('GET', '%s?%s' % (path, param)).error(400, 'INVALID_FIELD', field=param)
 
 
@@ -169,6 +176,7 @@ def test_an_unknown_desktop_lists_nothing(own):
 TASK_OK = {'type': 'command', 'content': 'true', 'desktopId': 'desktop_1'}
 TEXT_BAD, BOOL_BAD = [1, 1.5, True, [], {}, ['x']], [0, 1, 'true', '', [], {}]
 UINT_BAD = [-1, 1.5, '1', True, [], {}, 1e30, 2**63 - 1]
+PASSWORD_BAD = ['', 'elevenchars', 'x' * 12, 'abcabcabcabcabc', '123456789012', 'qwertyuiopasdf', 'Password1234!', 'p4ssw0rdp4ssw0rd', 'k3' * 128 + 'z']
 MEMBERS = {  # body that is right, member -> values refused
     ('POST', TASKS): (TASK_OK, {
         'type': TEXT_BAD + ['', 'shell', 'Command'], 'content': TEXT_BAD + [''], 'desktopId': TEXT_BAD + ['', 'nope', 'task_1', 'desktop_999'],
@@ -189,6 +197,18 @@ MEMBERS = {  # body that is right, member -> values refused
         'url': TEXT_BAD + ['', 'ftp://x', 'http://', 'http://a@b', 'x', 'http://x/' + 'a' * 2048, 'http://x/#f', 'http://x/ y', 'javascript:1'],
         'name': TEXT_BAD + ['', 'x' * 201, 'a\nb'], 'events': ['*', 1, {}, [], [1], ['nope'], ['task.created', ''], ['*'] * 65, ['webhook.test']],
         'secret': TEXT_BAD + ['', 'a b', 'x' * 257, '\xe9', 'a\n'], 'enabled': BOOL_BAD}),
+    ('POST', MAINTENANCE): ({'description': 'new disks', 'expectedDurationMinutes': 30}, {
+        'description': TEXT_BAD + ['', 'x' * 4097, 'a\x1bb'], 'expectedDurationMinutes': UINT_BAD + [0, 525601]}),
+    ('POST', '/api/auth/login'): ({'username': 'nobody', 'password': 'p'}, {'username': TEXT_BAD, 'password': TEXT_BAD + ['x' * 1025]}),
+    ('POST', '/api/auth/password'): ({'newPassword': 'violet kettle 42'}, {
+        'newPassword': TEXT_BAD + PASSWORD_BAD + ['my admin is 42!'], 'currentPassword': TEXT_BAD + ['x' * 1025]}),
+    ('POST', '/api/users'): ({'username': 'never-made', 'role': 'viewer'}, {
+        'username': TEXT_BAD + ['', 'x' * 65, 'a b', '-x', 'a/b', '../x', 'n\xfc'], 'role': TEXT_BAD + ['', 'root', 'Admin'],
+        'password': TEXT_BAD + PASSWORD_BAD + ['xx NEVER-made 42'], }),
+    ('POST', '/api/workspaces'): ({'name': 'never-made', 'admin': {'username': 'never-made'}}, {
+        'name': TEXT_BAD + ['', 'x' * 201, 'a\nb'],
+        'admin': [1, 'x', [], True, {}, {'username': 1}, {'username': ''}, {'username': 'a b'}]
+                 + [{'username': 'never-made', 'password': p} for p in TEXT_BAD + PASSWORD_BAD + ['xx NEVER-made 42']]}),
     ('POST', '/api/workers'): ({'name': 'never-made'}, {'name': TEXT_BAD + ['', 'x' * 65, 'a b', '-x', 'a/b', '../x']}),
 }
 
@@ -263,7 +283,8 @@ def test_min_sequence_forms(own, value, status):
 
 # ---------------------------------------------------------------- the cache
 
-HOT = [OVERVIEW, TASKS + '?limit=5', TASKS + '?limit=5&status=pending', APPROVALS, DESKTOPS, SETTINGS]
+HOT = [OVERVIEW, TASKS + '?limit=5', TASKS + '?limit=5&status=pending', APPROVALS, DESKTOPS, SETTINGS, '/api/activities?limit=5', '/api/activities?stats=true',
+       '/api/mission-control/events?limit=5']
 
 
 @pytest.mark.parametrize('path', HOT)

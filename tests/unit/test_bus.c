@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <nng/nng.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -617,6 +618,27 @@ static void strangers_are_refused(void **state)
 }
 
 // A healthy listener is left alone: its connections stay.
+// A dialer that will never dial again (nng 1.5.2 can lose its timer when the peer is killed) is played by taking it away.
+static void a_lost_dialer_is_replaced(void **state)
+{
+    static struct echo e;
+    static struct client c;
+    struct asked a;
+    unsigned done = 0;
+    (void)state;
+
+    serve(&e, fresh_url(), 64);
+    dial(&c, url);
+    RUN_UNTIL(c.up);
+    for (uint32_t id = 1; id < 4096; id++) // nng numbers them from 1; of those that are not there it says so
+        (void)nng_dialer_close((nng_dialer){ .id = id });
+    RUN_UNTIL(!c.up);
+    RUN_UNTIL(c.up);
+    ask(&c, &a, &done, "again", 5, 5000);
+    RUN_UNTIL(done == 1);
+    assert_int_equal(a.e, ERR_OK);
+}
+
 static void canary_leaves_the_healthy_alone(void **state)
 {
     static struct echo e;
@@ -673,6 +695,7 @@ int main(void)
         cmocka_unit_test(strangers_are_refused),
         cmocka_unit_test(canary_heals_requests),
         cmocka_unit_test(canary_heals_the_bus),
+        cmocka_unit_test(a_lost_dialer_is_replaced),
         cmocka_unit_test(canary_leaves_the_healthy_alone),
         cmocka_unit_test(stop),
     };

@@ -117,6 +117,11 @@ static int tear_down(void **state)
     return 0;
 }
 
+static void session_text(char out[API_KEY_MAX], unsigned n)
+{
+    snprintf(out, API_KEY_MAX, "mc_s_%043u", n);
+}
+
 // ---------------------------------------------------------------- tests
 
 static void looked_up_once(void **state)
@@ -309,8 +314,96 @@ static void bounded(void **state)
     assert_int_equal(n_asked, before);
 }
 
+// A session: dropped by its own end alone, and looked up again where it has not been used for a day.
+static void sessions(void **state)
+{
+    struct call k;
+    char a[API_KEY_MAX], b[API_KEY_MAX], key[API_KEY_MAX];
+    (void)state;
+    session_text(a, 1);
+    session_text(b, 2);
+    key_text(key, 1);
+    find(&k, a);
+    answer(0, ERR_OK, 1, now_ms + 7 * 86400000u);
+    assert_int_equal(k.e, ERR_OK);
+    find(&k, b);
+    answer(1, ERR_OK, 1, now_ms + 7 * 86400000u);
+    find(&k, key);
+    answer(2, ERR_OK, 1, 0);
+    row_about(ROW_USER_LOGIN, NULL, 1);
+    row_about(ROW_USER_LOGIN_FAILED, NULL, 1);
+    find(&k, b);
+    assert_int_equal(n_asked, 3);
+    row_about(ROW_USER_LOGOUT, b, 1);
+    find(&k, a);
+    assert_int_equal(n_asked, 3);
+    find(&k, b);
+    assert_int_equal(n_asked, 4);
+    answer(3, ERR_UNAUTHORIZED, 0, 0);
+    assert_int_equal(k.e, ERR_UNAUTHORIZED);
+    now_ms += 86400000 - 1;
+    find(&k, a);
+    assert_int_equal(n_asked, 4);
+    now_ms += 86400000;
+    find(&k, key); // a key is never idle
+    assert_int_equal(n_asked, 4);
+    find(&k, a);
+    assert_int_equal(n_asked, 5);
+    answer(4, ERR_OK, 1, now_ms + 5 * 86400000u); // it was used elsewhere
+    assert_int_equal(k.e, ERR_OK);
+    find(&k, a);
+    assert_int_equal(n_asked, 5);
+    row_about(ROW_USER_UPDATED, NULL, 1);
+    find(&k, a);
+    assert_int_equal(n_asked, 6);
+    answer(5, ERR_UNAUTHORIZED, 0, 0);
+    assert_int_equal(k.e, ERR_UNAUTHORIZED);
+}
+
+static uint64_t used_keys[16], used_at[16];
+static unsigned n_used;
+
+static void used_cb(void *u, const struct actor *actor, uint64_t used_ms)
+{
+    (void)u;
+    used_keys[n_used] = actor->key;
+    used_at[n_used++] = used_ms;
+}
+
+static void what_was_used(void **state)
+{
+    struct call k;
+    char key[4][API_KEY_MAX];
+    (void)state;
+    assert_false(cred_has_new(cred));
+    for (unsigned i = 0; i < 4; i++) {
+        key_text(key[i], 20 + i);
+        find(&k, key[i]);
+        answer(i, i == 3 ? ERR_UNAUTHORIZED : ERR_OK, 1, 0);
+        now_ms += 1000;
+    }
+    assert_true(cred_has_new(cred));
+    assert_false(cred_has_new(cred));
+    uint64_t since = now_ms;
+    n_used = 0;
+    cred_each_used(cred, since - 3000, used_cb, NULL);
+    assert_int_equal(n_used, 2); // neither the first, used before, nor the one that is no key
+    assert_int_equal(used_keys[0], 12);
+    assert_int_equal(used_at[0], since - 2000);
+    assert_int_equal(used_keys[1], 11);
+    find(&k, key[0]);
+    n_used = 0;
+    cred_each_used(cred, since, used_cb, NULL);
+    assert_int_equal(n_used, 1);
+    assert_int_equal(used_keys[0], 10);
+    assert_int_equal(used_at[0], now_ms);
+    assert_false(cred_has_new(cred));
+}
+
 static void where_it_stands(void **state)
 {
+    static const char session[] = "mc_s_0123456789012345678901234567890123456789012", cookie[] = "a=b; mc-session=mc_s_0123456789012345678901234567890123456789012";
+    static const char key[] = "mc_k_0123456789012345678901234567890123456789012";
     static const struct {
         const char *name, *value, *name2, *value2, *query;
         bool query_too;
@@ -333,6 +426,24 @@ static void where_it_stands(void **state)
         { NULL, NULL, NULL, NULL, "apiKey=a&apiKey=b", true, 0, ERR_BAD_REQUEST, NULL },
         { NULL, NULL, NULL, NULL, "apiKey=ghi", false, 0, ERR_OK, NULL },
         { NULL, NULL, NULL, NULL, "", true, 0, ERR_OK, NULL },
+        // the cookie comes last, and a bad key does not fall back to it
+        { "cookie", cookie, NULL, NULL, "", false, 1, ERR_OK, session },
+        { "cookie", cookie, NULL, NULL, "", true, 1, ERR_OK, session },
+        { "authorization", "Basic abc", "cookie", cookie, "", false, 1, ERR_OK, session },
+        { "x-api-key", "", "cookie", cookie, "", false, 1, ERR_OK, "" },
+        { "x-api-key", "abc", "cookie", cookie, "", false, 1, ERR_OK, "abc" },
+        { "authorization", "Bearer", "cookie", cookie, "", false, 1, ERR_OK, "" },
+        { NULL, NULL, "cookie", cookie, "apiKey=abc", true, 1, ERR_OK, "abc" },
+        // a session is a cookie and nothing else, a key never one; two fields or two of a name are nobody's
+        { "authorization", "Bearer mc_s_0123456789012345678901234567890123456789012", NULL, NULL, "", false, 1, ERR_OK, "" },
+        { "x-api-key", session, "cookie", cookie, "", false, 1, ERR_OK, "" },
+        { NULL, NULL, NULL, NULL, "apiKey=mc_s_0123456789012345678901234567890123456789012", true, 1, ERR_OK, "" },
+        { "cookie", "mc-session=mc_k_0123456789012345678901234567890123456789012", NULL, NULL, "", false, 1, ERR_OK, "" },
+        { "cookie", "mc-session=short", NULL, NULL, "", false, 1, ERR_OK, "" },
+        { "cookie", cookie, NULL, NULL, "", false, 2, ERR_OK, "" },
+        { "cookie", "mc-session=a; mc-session=a", NULL, NULL, "", false, 1, ERR_OK, "" },
+        { "cookie", "a=b", NULL, NULL, "", false, 1, ERR_OK, NULL },
+        { "x-api-key", key, NULL, NULL, "", false, 1, ERR_OK, key },
     };
     (void)state;
     for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -347,6 +458,10 @@ static void where_it_stands(void **state)
         assert_int_equal(cred_of(&x, cases[i].query_too, scratch, &t), cases[i].e);
         if (cases[i].e)
             continue;
+        bool second = cases[i].name2 && (!cases[i].value || strcmp(cases[i].value, "Basic abc") == 0);
+        const char *last = second ? cases[i].name2 : cases[i].name;
+        bool by_cookie = last && strcmp(last, "cookie") == 0 && !cases[i].query[0];
+        assert_int_equal(x.cookie, t.p != NULL && by_cookie);
         assert_int_equal(t.p != NULL, cases[i].key != NULL);
         if (t.p) {
             assert_int_equal(t.n, strlen(cases[i].key));
@@ -361,7 +476,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(looked_up_once), T(form), T(refused_for_a_second), T(broker_away), T(expiry), T(rows_drop), T(row_during_look_up), T(bounded),
-        T(where_it_stands),
+        T(sessions), T(what_was_used), T(where_it_stands),
     };
     if (crypto_init() != ERR_OK)
         return 1;

@@ -1,0 +1,320 @@
+"""Bad input, generated from the description of the API: each class of value for each query parameter of each route and for each
+member of each body, each form of id, each role. Whatever comes, the answer is one that is described, in the form of the contract,
+and names what is at fault; a number out of range is clamped; nothing is ever a 5xx, and nothing hangs."""
+import http.client
+import json
+
+import pytest
+from described import BY_ID, MISSING_ID, OPERATIONS, deref
+from harness import STRETCH, Answer, Install
+
+pytestmark = pytest.mark.xdist_group('parameters')
+ROLES = ['none', 'viewer', 'operator', 'admin']
+
+
+class Client:
+    """One kept connection. Of a stream that opens only the head is read."""
+
+    def __init__(self, i, gw=0):
+        self.key = i.key
+        self.c = http.client.HTTPConnection('127.0.0.1', i.port(gw), timeout=10 * STRETCH)
+
+    def __call__(self, method, url, body=None, key=None, headers=None):
+        h = {'x-api-key': self.key if key is None else key} if key != '' else {}
+        if body is not None:
+            h['Content-Type'] = 'application/json'
+        h.update(headers or {})
+        for again in (False, True):
+            try:
+                self.c.request(method, url, body=body, headers=h)
+                r = self.c.getresponse()
+                break
+            except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+                self.c.close()      # it was closed behind the answer before
+                if again:
+                    raise
+        if r.status == 200 and (r.headers['Content-Type'] or '').startswith('text/event-stream'):
+            self.c.close()
+            return Answer(200, r.headers, b'')
+        return Answer(r.status, r.headers, r.read())
+
+
+@pytest.fixture(scope='module')
+def own():
+    """An installation of this file's own, with something of most kinds in it, and a connection to each of its gateways."""
+    i = Install(gateways=2, workers=1)
+    i.real = {'desktop': i.desktop, 'task': i.task('true', run=True, requiresApproval=True)['id'], 'agent': 'agent_1', 'worker': 'worker_1'}
+    t = i.wait_task(i.real['task'], 'review')
+    i.real.update(session=t['sessionId'], approval=t['approvalId'])
+    i.keys = {'none': '', 'admin': i.key, 'viewer': i.make_key('viewer'), 'operator': i.make_key('operator')}
+    i.calls = [Client(i), Client(i, 1)]
+    yield i
+    i.close()
+
+
+def target(i, op):
+    if op.kind is None:
+        return op.url()
+    if op.kind not in i.real:
+        make = MADE[op.kind]
+        i.real[op.kind] = i.api('POST', BY_ID[make].path, next(iter(BY_ID[make].examples.values()))).ok(201)['id']
+    return op.url(i.real[op.kind])
+
+
+MADE = {'key': 'createKey', 'user': 'createUser', 'webhook': 'createWebhook'}
+
+
+# ---------------------------------------------------------------- query parameters
+
+ODD = ['%FF', '%C3%28', '%ED%A0%80', '%F0%9F%98%80', 'x' * 7000, "%27;--", '..%2F..', '%3Cb%3E', '%0d%0aX:%20y', '%20', ',', ',,,', '-', '_', 'null', '%5B%5D', '%7B%7D']
+NUMBERS_BAD = ['x', '1x', '-', '--1', '+1', '%2B1', '1.5', '1e3', '0x1', '1%20', '%201', 'NaN', 'true', '1,2', '%FF', '%D9%A1', '%EF%BC%91']
+NUMBERS_OK = ['0', '1', '-1', '007', '9' * 30, '-' + '9' * 30, '18446744073709551615', '18446744073709551616', '9223372036854775808']
+
+
+def classes(p):
+    """(value as it goes over the wire, 'ok', 'bad', or None: either), of a parameter."""
+    s = deref(p['schema'])
+    yield from [('%00', 'bad'), ('a%00b', 'bad')]
+    if p['name'] != 'lastEventId':
+        yield '', 'bad'
+    if s['type'] == 'integer':
+        yield from [(v, 'bad') for v in NUMBERS_BAD] + [(v, 'ok') for v in NUMBERS_OK]
+    elif s['type'] == 'boolean':
+        yield from [('true', 'ok'), ('false', 'ok'), ('yes', 'bad'), ('TRUE', 'bad'), ('1', 'bad')]
+    elif s['type'] == 'array':
+        item = deref(s['items'])
+        if 'enum' in item:
+            yield from [(w, 'ok') for w in item['enum']] + [(','.join(item['enum'] * 2), 'ok')]
+            yield from [(w.upper(), 'bad') for w in item['enum']] + [(item['enum'][0] + ',', 'bad'), (item['enum'][0] + ',nope', 'bad')]
+        elif 'pattern' in item:
+            one = p['example'][0]
+            yield from [(one, 'ok'), (','.join([one] * s['maxItems']), 'ok'), (','.join([one] * (s['maxItems'] + 1)), 'bad')]
+            yield from [(v, 'bad') for v in ('nope', one.upper(), one[:-1] + '0', one + ',', ',' + one, one + ',,' + one, one + '1x', 'task_', one + '%20')]
+        else:
+            yield from [(v, 'ok') for v in ('nope', 'nope,nope', 'TASK.CREATED', ','.join(p['example']), ','.join(['x'] * 500))]
+    elif 'enum' in s:
+        yield from [(w, 'ok') for w in s['enum']]
+        yield from [(w.upper(), 'bad') for w in s['enum']] + [(v, 'bad') for v in ('nope', s['enum'][0] + ',' + s['enum'][-1], '1', s['enum'][0] + '%20')]
+    elif s.get('format') == 'date-time':
+        yield from [('2026-03-15T10:00:00Z', 'ok'), ('2026-03-15T10:00:00.123Z', 'ok'), ('1970-01-01T00:00:01Z', 'ok'), ('9999-12-31T23:59:59Z', 'ok')]
+        yield from [(v, 'bad') for v in ('yesterday', '2026-13-01T00:00:00Z', '2026-02-30T00:00:00Z', '2026-03-15', '1700000000', '2026-03-15T10:00:00', '2026-03-15T25:00:00Z', '-1')]
+    elif 'pattern' in s:            # a page begins at an id, or its number
+        yield from [(p['example'], 'ok'), ('1', 'ok'), ('9' * 40, 'ok'), ('-5', 'ok')]
+        yield from [(v, 'bad') for v in ('x', '1.5', '1x', 'nope_1', p['example'] + 'x', p['example'].upper(), p['example'].split('_')[0] + '_', '_1')]
+    elif 'maxLength' in s:
+        yield from [('x' * s['maxLength'], 'ok'), ('x' * (s['maxLength'] + 1), 'bad'), ('%FF', 'bad'), ('%C3%28', 'bad')]
+    for v in ODD:
+        yield v, None
+    yield 'x', None
+
+
+def judged(op, a, what):
+    assert a.status < 500, (what, a)
+    op.judge(a)
+    if a.status >= 400:
+        a.error(a.status)
+    return a
+
+
+# Parameters that are read only beside another one.
+BESIDE = {('listActivities', 'hours'): 'stats=true&'}
+QUERY = [(op, p) for op in OPERATIONS for p in op.params if p['in'] == 'query']
+
+
+@pytest.mark.parametrize('op,p', QUERY, ids=['%s-%s' % (op, p['name']) for op, p in QUERY])
+def test_query(own, op, p):
+    url, name = target(own, op), p['name']
+    seen = []
+
+    def call(method, where):      # the last id matters to streams alone, and output is one only for who asks for it
+        where = where.replace('?', '?' + BESIDE.get((op.id, name), ''), 1)
+        return own.calls[len(name) % 2](method, where, headers={'Accept': 'text/event-stream'} if name == 'lastEventId' else {})
+    for v, want in [*classes(p), *([(own.real['session'], 'ok')] if name == 'session' else [])]:
+        a = judged(op, call(op.method, '%s?%s=%s' % (url, name, v)), (name, v))
+        if want == 'bad':
+            assert a.status == 400 and a.json.get('field') == name, (name, v, a)
+        elif want == 'ok':
+            assert a.status == 200, (name, v, a)
+        else:
+            assert a.status in (200, 404) or a.json.get('field') == name, (name, v, a)
+        seen.append((v, a.status))
+        if a.status == 200:
+            b = judged(op, call(op.method, '%s?%s=%s&%s=%s' % (url, name, v, name, v)), (name, v, 'twice'))
+            assert b.status == 400 and b.json.get('field') == name, (name, v, 'twice', b)
+    if name != 'lastEventId':
+        assert judged(op, call(op.method, '%s?%s' % (url, name)), name).json.get('field') == name
+    for odd in ('%', '%z', '%4', '%zz', 'a%'):
+        a = judged(op, call(op.method, '%s?%s=%s' % (url, name, odd)), (name, odd))
+        assert a.status == 400
+    good = next(v for v, status in seen if status == 200)
+    for more in ('unknown=1', 'unknown=%FF', 'x' * 500, '&&&', '=', '%s%%00=1' % name, name.upper() + '=nope', 'unknown=1&unknown=2'):
+        a = judged(op, call(op.method, '%s?%s&%s=%s' % (url, more, name, good)), (name, more))
+        assert a.status == 200, (more, a)
+    encoded = ''.join('%%%02x' % ord(ch) for ch in name)
+    a = judged(op, call(op.method, '%s?%s=%s&%s=%s' % (url, encoded, good, name, good)), (name, 'encoded'))
+    assert a.status == 400 and a.json.get('field') == name        # it is the same parameter
+
+
+# ---------------------------------------------------------------- bodies
+
+def deep(n):
+    return '[' * n + ']' * n
+
+
+OTHERS = {'boolean': ['true'], 'integer': ['7'], 'number': ['7.5'], 'string': ['"x"'], 'array': ['[]', '["x"]', '[{}]'], 'object': ['{}', '{"x":1}'], 'null': ['null']}
+
+
+def types_of(s):
+    if 'oneOf' in s:
+        return {t for x in s['oneOf'] for t in types_of(deref(x))}
+    t = s['type']
+    return set(t if isinstance(t, list) else [t])
+
+
+def rule(s):
+    """The alternative of a schema that is not null."""
+    s = deref(s)
+    return next((rule(x) for x in s['oneOf'] if deref(x).get('type') != 'null'), s) if 'oneOf' in s else s
+
+
+def values(s):
+    """JSON texts a member of this schema must not have."""
+    allowed = types_of(deref(s))
+    if 'number' in allowed:
+        allowed = allowed | {'integer'}
+    for kind, texts in OTHERS.items():
+        if kind not in allowed and kind != 'null':
+            yield from texts
+    s = rule(s)
+    words = [w for w in s.get('enum', []) if w is not None]
+    if words:
+        yield from (json.dumps(w) for w in ['', 'nope', words[0] + ' ', words[0].upper(), words[0] + '\0'])
+    if 'pattern' in s:
+        yield from ['"nope!"', '"%20"', '""']
+    if s.get('minLength'):
+        yield '""'
+        if s['minLength'] > 1:
+            yield json.dumps('x' * (s['minLength'] - 1))
+    if 'maxLength' in s and s['maxLength'] < 1000000:
+        yield json.dumps('x' * (s['maxLength'] + 1))
+    if 'minimum' in s:
+        yield str(s['minimum'] - 1)
+    if 'exclusiveMinimum' in s:
+        yield from [str(s['exclusiveMinimum']), '-1']
+    if 'maximum' in s:
+        yield from [str(s['maximum'] + 1), '4294967296', '4294967297', '9223372036854775807', '1e30']
+    if 'integer' in types_of(s):
+        yield from ['1.5', '1e2', '-1', '-9223372036854775808', '"1"']
+    if 'maxItems' in s:
+        yield json.dumps(['x'] * (s['maxItems'] + 1))
+    if 'items' in s:
+        yield from ['[1]', '[null]', '[[]]'] + ['[%s]' % v for v in values(s['items']) if v.startswith('"')]
+
+
+# No JSON, whatever the member: the body as a whole is refused, and no field is named.
+NO_JSON = ['"\\ud800"', '"\\udc00x"', '"\\u0000"', '1e999', '9223372036854775808', '99999999999999999999999', '01', '+1', '.5', 'NaN', "'x'", 'tru', deep(65), deep(100000), '"\x01"', '']
+
+
+def members(s, at=()):
+    """(path, schema, needed) of each member of a body."""
+    for name, m in s.get('properties', {}).items():
+        needed = name in s.get('required', [])
+        yield at + (name,), m, needed
+        r = rule(m)
+        if 'properties' in r:
+            yield from members(r, at + (name,))
+
+
+def with_member(body, path, text):
+    """The body as JSON text with one member replaced by a text (None: left out)."""
+    head = path[0]
+    parts = ['%s:%s' % (json.dumps(k), json.dumps(v)) for k, v in body.items() if k != head]
+    if len(path) > 1:
+        inner = body.get(head)
+        parts.append('%s:%s' % (json.dumps(head), with_member(inner if isinstance(inner, dict) else {}, path[1:], text)))
+    elif text is not None:
+        parts.append('%s:%s' % (json.dumps(head), text))
+    return '{%s}' % ','.join(parts)
+
+
+BODIES = [(op, path, m, needed) for op in OPERATIONS if op.needs_body for path, m, needed in members(op.body)]
+
+
+def right_body(op, path):
+    """An example that has the member's object, where there is one."""
+    for e in list(op.examples.values()):
+        if len(path) == 1 or isinstance(e.get(path[0]), dict):
+            return e
+    return next(iter(op.examples.values()))
+
+
+@pytest.mark.parametrize('op,path,m,needed', BODIES, ids=['%s-%s' % (op, '.'.join(path)) for op, path, _, _ in BODIES])
+def test_member(own, op, path, m, needed):
+    """On an object that is not there, so that nothing but the body is judged: right ones get the 404. A password is judged with
+    the name of its user, who must be there for that."""
+    there = op.id == 'editUser'
+    url, field, right = target(own, op) if there else op.url(MISSING_ID), '.'.join(path), right_body(op, path)
+    call = own.calls[len(field) % 2]
+
+    def send(text):
+        return judged(op, call(op.method, url, text.encode('utf-8', 'surrogatepass') if isinstance(text, str) else text), (field, text[:200]))
+    for v in values(m):
+        a = send(with_member(right, path, v))
+        j = a.error(400)
+        named = j.get('field', '')
+        assert named == field or (j['code'] == 'BAD_JSON' and '\\u0000' in v), (field, v, a)
+    for v in NO_JSON:
+        a = send(with_member(right, path, v))
+        j = a.error(400)
+        assert j['code'] == 'BAD_JSON' or j.get('field') == field, (field, v[:100], a)
+    for octets in (b'"\xff"', b'"\xc3\x28"', b'"\xed\xa0\x80"', b'"a\x00b"'):
+        text = with_member(right, path, '"@@"').encode().replace(b'"@@"', octets)
+        send(text).error(400, 'BAD_JSON')
+    twice = with_member(right, path, '"@@"')
+    send(twice[:-1] + ',' + json.dumps(path[0]) + ':1}').error(400, 'BAD_JSON')
+    if needed and len(path) == 1:
+        for v in (None, 'null'):
+            assert send(with_member(right, path, v)).error(400, 'MISSING_FIELD')['field'].split('.')[0] == field
+    elif op.kind and len(path) == 1:
+        for v in (None, 'null'):
+            a = send(with_member(right, path, v))
+            assert a.status == (200 if there else 404), a
+
+
+@pytest.mark.parametrize('op', [op for op in OPERATIONS if op.needs_body and op.kind], ids=repr)
+def test_unknown_members(own, op):
+    for e in op.examples.values():
+        for more in ({'unknown': 1}, {'unknown': {'a': [None]}}, {'': ''}, {'__proto__': {}}, {'x' * 5000: 1}, {'\u202e': '\x07'}):
+            judged(op, own.calls[0](op.method, op.url(MISSING_ID), json.dumps({**e, **more}).encode()), more).error(404)
+
+
+@pytest.mark.parametrize('op', [op for op in OPERATIONS if op.takes_body], ids=repr)
+def test_no_object(own, op):
+    for text in [b'[]', b'1', b'"x"', b'null', b'true', b'{', b'}', b'{}{}', b'{"a":1,}', b'{a:1}', b'\xff\xfe{\x00}\x00', b'\xef\xbb\xbf{}', b'{"a":1}\x00', b' ', b'//\n{}',
+                 b'{"a":' * 70 + b'1' + b'}' * 70, b'[' * 200000]:
+        judged(op, own.calls[1](op.method, op.url(MISSING_ID), text), text[:40]).error(400, 'BAD_JSON')
+
+
+# ---------------------------------------------------------------- ids and roles
+
+@pytest.mark.parametrize('op', [op for op in OPERATIONS if op.kind], ids=repr)
+def test_ids(own, op):
+    body = json.dumps(next(iter(op.examples.values()))).encode() if op.needs_body else None
+    for bad in ['0', '1', op.kind, op.kind + '_', op.kind + '_0', op.kind + '_01', op.kind + '_-1', op.kind + '_1x', op.kind + '_%31x', op.kind.upper() + '_1',
+                op.kind + '_9223372036854775807', op.kind + '_9223372036854775808', op.kind + '_' + '9' * 300, '%00', '%FF', op.kind + '_1%00', '%2e%2e', 'x' * 4000]:
+        judged(op, own.calls[0](op.method, op.url(bad), body), bad).error(404, 'NOT_FOUND')
+
+
+@pytest.mark.parametrize('op', OPERATIONS, ids=repr)
+def test_roles(own, op):
+    """Those below the least role get nowhere; those from it on get to the state, which has no such object, or to the body, which is empty."""
+    for role in ROLES:
+        a = judged(op, own.calls[0](op.method, op.url(MISSING_ID), b'{}' if op.needs_body else None, key=own.keys[role]), role)
+        if not op.security:
+            assert a.status in (200, 400)
+        elif role == 'none':
+            a.error(401, 'UNAUTHORIZED')
+        elif ROLES.index(role) < ROLES.index(op.role):
+            a.error(403, 'FORBIDDEN')
+        else:
+            assert a.status not in (401, 403), (role, a)

@@ -1,0 +1,619 @@
+// links: broker common lmdb xxhash protobuf-c sodium jansson uv systemd nng
+// Posting lists and hours against a model that looks at every row: random rows in random turns, some of them taken away again from the
+// front; totals, offsets and walks of random unions over random ranges. Then the decoder, on octets that are none. Then a store of the
+// layout before, brought to this one in steps that are cut off.
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "apply.h"
+#include "arena.h"
+#include "crypto.h"
+#include "event.h"
+#include "log.h"
+#include "migrate.h"
+#include "posting.h"
+#include "stats.h"
+
+static uint64_t seed;
+static uint64_t rnd(uint64_t n)
+{
+    seed ^= seed << 13;
+    seed ^= seed >> 7;
+    seed ^= seed << 17;
+    return seed % n;
+}
+
+// ---------------------------------------------------------------- a store, and what is in it
+
+static struct {
+    char dir[64];
+    struct store *store;
+    struct arena arena;
+} stage;
+
+static void stage_open(void)
+{
+    snprintf(stage.dir, sizeof stage.dir, "/tmp/mc-pst-XXXXXX");
+    assert_non_null(mkdtemp(stage.dir));
+    assert_int_equal(store_open(stage.dir, 256 << 20, false, &stage.store), ERR_OK);
+    arena_init(&stage.arena, 256 << 20);
+}
+
+static void stage_close(void)
+{
+    static const char *const files[] = { "store.mdb", "store.mdb-lock" };
+    char path[128];
+    store_close(stage.store);
+    arena_fini(&stage.arena);
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s/%s", stage.dir, files[i]);
+        unlink(path);
+    }
+    rmdir(stage.dir);
+}
+
+enum { ROWS_MAX = 40000 };
+struct model_row {
+    uint64_t number, workspace, time_ms, desktop, agent, entity;
+    unsigned row, actor;
+};
+static struct model_row model[ROWS_MAX];
+static size_t first_row, n_rows; // model[first_row..n_rows) are kept
+
+static char *const actors[] = { (char[]){ "admin" }, (char[]){ "local" }, (char[]){ "system" }, (char[]){ "" }, (char[]){ "Ünï" } };
+enum { ACTORS = sizeof actors / sizeof *actors, DESKTOPS = 4 };
+
+static Wire__Row row_of(const struct model_row *m)
+{
+    Wire__Row r = WIRE__ROW__INIT;
+    r.number = m->number;
+    r.workspace = m->workspace;
+    r.time_ms = m->time_ms;
+    r.row = m->row;
+    r.actor = actors[m->actor];
+    r.desktop = m->desktop;
+    r.agent = m->agent;
+    r.entity = m->entity;
+    return r;
+}
+
+static const struct model_row *new_row(void)
+{
+    struct model_row *m = &model[n_rows];
+    const struct model_row *last = n_rows ? &model[n_rows - 1] : NULL;
+    *m = (struct model_row){ .number = 1, .workspace = 1 + (rnd(8) == 0), .time_ms = 1767225600000, .actor = (unsigned)rnd(ACTORS) };
+    if (last) {
+        m->number = last->number + 1 + (rnd(50) == 0 ? rnd(1000000) : 0) + (rnd(5000) == 0 ? (uint64_t)1 << 32 : 0);
+        m->time_ms = last->time_ms + rnd(4000);
+    }
+    m->row = rnd(3) ? ROW_TASK_CREATED + (unsigned)rnd(3) : 1 + (unsigned)rnd(ROW_COUNT - 1);
+    m->desktop = rnd(DESKTOPS);
+    m->agent = m->desktop;
+    m->entity = 1 + rnd(200);
+    n_rows++;
+    return m;
+}
+
+static struct txn *writing(void)
+{
+    struct txn *t;
+    arena_reset(&stage.arena);
+    assert_int_equal(store_begin(stage.store, true, &t), ERR_OK);
+    return t;
+}
+
+static void put_row(struct txn *t, const struct model_row *m)
+{
+    Wire__Row r = row_of(m);
+    uint8_t packed[512];
+    struct key k = { .n = 0 };
+    assert_int_equal(store_append(t, DB_LOG, key_u64(&k, m->number), packed, wire__row__pack(&r, packed)), ERR_OK);
+}
+
+// n new rows, in one transaction.
+static void play_turn(size_t n)
+{
+    struct postings p = { 0 };
+    struct stats s = { 0 };
+    struct txn *t = writing();
+    for (size_t i = 0; i < n && n_rows < ROWS_MAX; i++) {
+        const struct model_row *m = new_row();
+        Wire__Row r = row_of(m);
+        put_row(t, m);
+        assert_int_equal(postings_row(&p, &stage.arena, &r), ERR_OK);
+        assert_int_equal(stats_row(&s, &stage.arena, &r, 1), ERR_OK);
+    }
+    assert_int_equal(postings_flush(&p, t), ERR_OK);
+    assert_int_equal(stats_flush(&s, t, &stage.arena), ERR_OK);
+    assert_int_equal(store_commit(t), ERR_OK);
+}
+
+static void play_trim(size_t n)
+{
+    struct postings gone = { 0 };
+    struct stats s = { 0 };
+    struct txn *t = writing();
+    for (size_t i = 0; i < n && first_row < n_rows; i++) {
+        Wire__Row r = row_of(&model[first_row]);
+        struct key k = { .n = 0 };
+        assert_int_equal(store_del(t, DB_LOG, key_u64(&k, r.number)), ERR_OK);
+        assert_int_equal(postings_row(&gone, &stage.arena, &r), ERR_OK);
+        assert_int_equal(stats_row(&s, &stage.arena, &r, -1), ERR_OK);
+        first_row++;
+    }
+    uint64_t oldest = first_row < n_rows ? model[first_row].number : model[n_rows - 1].number + 1;
+    assert_int_equal(postings_trim(&gone, t, oldest), ERR_OK);
+    assert_int_equal(stats_flush(&s, t, &stage.arena), ERR_OK);
+    assert_int_equal(store_commit(t), ERR_OK);
+}
+
+// ---------------------------------------------------------------- the model's answers
+
+static uint64_t agent_of(const struct model_row *m)
+{
+    return m->agent ? m->agent : event_entity(m->row) == ENTITY_AGENT ? m->entity : 0;
+}
+
+// What the header says of each family, said once more.
+static bool in_list(const struct model_row *m, const struct posting_list *l)
+{
+    bool feed = event_type(m->row, VIEW_FEED), activities = event_type(m->row, VIEW_ACTIVITIES);
+    if (m->workspace != l->workspace || (l->family != POSTING_ENTITY && m->row != l->kind))
+        return false;
+    switch (l->family) {
+    case POSTING_KIND: return feed || activities;
+    case POSTING_ACTOR: {
+        struct posting_list own = posting_by_actor(m->workspace, actors[m->actor], m->row);
+        return activities && own.a == l->a && own.b == l->b;
+    }
+    case POSTING_DESKTOP: return feed && m->desktop == l->a;
+    case POSTING_AGENT: return feed && agent_of(m) == l->a;
+    default:
+        return feed && (l->kind == ENTITY_TASK || l->kind == ENTITY_SESSION || l->kind == ENTITY_AGENT) && event_entity(m->row) == l->kind &&
+               m->entity == l->a;
+    }
+}
+
+static const struct model_row *wanted[ROWS_MAX]; // newest first
+static size_t n_wanted;
+
+static void want(const struct posting_set *s)
+{
+    n_wanted = 0;
+    for (size_t i = n_rows; i-- > first_row;) {
+        bool in = false;
+        for (unsigned k = 0; k < s->n && !in; k++)
+            in = in_list(&model[i], &s->lists[k]);
+        if (in && model[i].number >= s->lo && model[i].number < s->hi)
+            wanted[n_wanted++] = &model[i];
+    }
+}
+
+static uint64_t some_number(void)
+{
+    return rnd(4) ? model[first_row + rnd(n_rows - first_row)].number + rnd(3) - 1 : rnd(model[n_rows - 1].number + 2);
+}
+
+// A union of lists without a row in common: some kinds, of one family.
+static unsigned some_lists(struct posting_list out[ROW_COUNT])
+{
+    uint64_t workspace = 1 + (rnd(6) == 0), id = 1 + rnd(DESKTOPS), actor = rnd(ACTORS), which = rnd(5);
+    unsigned n = 0;
+    if (which == 4) {
+        out[n++] = posting_by_id(POSTING_ENTITY, workspace, 1 + rnd(200), rnd(2) ? ENTITY_TASK : ENTITY_SESSION);
+        return n;
+    }
+    for (unsigned k = 1; k < ROW_COUNT; k++) {
+        if (rnd(3) == 0)
+            continue;
+        out[n++] = which == 0   ? posting_by_kind(workspace, k)
+                   : which == 1 ? posting_by_actor(workspace, actors[actor], k)
+                   : which == 2 ? posting_by_id(POSTING_DESKTOP, workspace, id, k)
+                                : posting_by_id(POSTING_AGENT, workspace, id, k);
+    }
+    return n;
+}
+
+static void compare_walk(const struct posting_set *s, uint64_t left, size_t from, size_t most)
+{
+    struct posting_walk w;
+    uint64_t number;
+    unsigned kind;
+    assert_int_equal(posting_walk_open(&w, s), ERR_OK);
+    while (left && posting_walk_next(&w, &number, &kind))
+        left--;
+    for (size_t i = from; i < from + most; i++) {
+        bool on = posting_walk_next(&w, &number, &kind);
+        assert_int_equal(on, i < n_wanted);
+        if (!on)
+            break;
+        assert_int_equal(number, wanted[i]->number);
+        assert_int_equal(kind, wanted[i]->row);
+    }
+    assert_int_equal(w.err, ERR_OK);
+    posting_walk_close(&w);
+}
+
+static void compare_one(struct txn *t)
+{
+    struct posting_list lists[ROW_COUNT];
+    uint64_t oldest = model[first_row].number, newest = model[n_rows - 1].number, total, left;
+    struct posting_set s = { .txn = t, .arena = &stage.arena, .lists = lists, .n = some_lists(lists), .lo = oldest, .hi = newest + 1 };
+    if (rnd(2)) {
+        uint64_t lo = some_number();
+        s.lo = lo > oldest ? lo : oldest;
+    }
+    if (rnd(2))
+        s.hi = some_number();
+    want(&s);
+    assert_int_equal(posting_total(&s, &total), ERR_OK);
+    assert_int_equal(total, n_wanted);
+    compare_walk(&s, 0, 0, rnd(3) ? 20 : ROWS_MAX);
+    size_t skip = n_wanted ? rnd(n_wanted + 2) : rnd(3);
+    if (skip >= total)
+        return;
+    assert_int_equal(posting_skip(&s, total, skip, &left), ERR_OK);
+    assert_true(left <= 512);
+    compare_walk(&s, left, skip, 30);
+}
+
+static void compare_hours(struct txn *t)
+{
+    uint64_t workspace = 1 + rnd(2), from = model[first_row].time_ms / STATS_HOUR_MS + rnd(5);
+    Wire__HourCount **hours;
+    size_t n, seen = 0;
+    assert_int_equal(stats_read(t, &stage.arena, workspace, from, &hours, &n), ERR_OK);
+    uint64_t hour = 0, count = 0;
+    for (size_t i = first_row; i <= n_rows; i++) {
+        const struct model_row *m = i < n_rows ? &model[i] : NULL;
+        if (m && (m->workspace != workspace || !event_type(m->row, VIEW_ACTIVITIES) || m->time_ms / STATS_HOUR_MS < from))
+            continue;
+        if (count && (!m || m->time_ms / STATS_HOUR_MS != hour)) {
+            assert_true(seen < n);
+            assert_int_equal(hours[seen]->hour, hour);
+            assert_int_equal(hours[seen++]->count, count);
+            count = 0;
+        }
+        if (m) {
+            hour = m->time_ms / STATS_HOUR_MS;
+            count++;
+        }
+    }
+    assert_int_equal(seen, n);
+}
+
+// Every actor's every kind that has an entry left, once, in order.
+static void compare_lists(struct txn *t)
+{
+    struct posting_list l = { .workspace = 1, .family = POSTING_ACTOR }, before = l;
+    struct cursor c;
+    unsigned n = 0, known = 0;
+    assert_int_equal(cursor_open(&c, t, DB_POSTING, NULL), ERR_OK);
+    while (posting_next_list(&c, &l)) {
+        struct posting_set s = { .txn = t, .arena = &stage.arena, .lists = &l, .n = 1, .lo = model[first_row].number, .hi = UINT64_MAX };
+        uint64_t total, newest;
+        assert_true(l.a > before.a || (l.a == before.a && (l.b > before.b || (l.b == before.b && l.kind > before.kind))));
+        before = l;
+        want(&s);
+        assert_int_equal(posting_total(&s, &total), ERR_OK);
+        assert_int_equal(total, n_wanted);
+        assert_true(n_wanted > 0);
+        assert_int_equal(posting_newest(t, &l, &newest), ERR_OK);
+        assert_int_equal(newest, wanted[0]->number);
+        n++;
+    }
+    assert_int_equal(c.err, ERR_OK);
+    cursor_close(&c);
+    for (unsigned k = 1; k < ROW_COUNT; k++)
+        for (unsigned i = 0; i < ACTORS; i++) {
+            struct posting_list one = posting_by_actor(1, actors[i], k);
+            struct posting_set s = { .lists = &one, .n = 1, .lo = 0, .hi = UINT64_MAX };
+            want(&s);
+            known += n_wanted > 0;
+        }
+    assert_int_equal(n, known);
+}
+
+static void compare(unsigned many)
+{
+    struct txn *t;
+    arena_reset(&stage.arena);
+    assert_int_equal(store_begin(stage.store, false, &t), ERR_OK);
+    for (unsigned i = 0; i < many; i++)
+        compare_one(t);
+    compare_hours(t);
+    store_abort(t);
+}
+
+static void random_rows(void **state)
+{
+    const char *given = getenv("SEED");
+    (void)state;
+    for (uint64_t s = 1; s <= 4; s++) {
+        struct txn *t;
+        seed = given ? strtoull(given, NULL, 10) : s * 104729;
+        first_row = n_rows = 0;
+        stage_open();
+        while (n_rows < (s == 1 ? ROWS_MAX : 6000)) {
+            play_turn(1 + (rnd(4) ? rnd(40) : rnd(3000)));
+            if (rnd(6) == 0)
+                play_trim(rnd(3) ? rnd(128) : rnd(n_rows - first_row));
+            if (first_row == n_rows)
+                play_turn(1);
+            if (rnd(10) == 0)
+                compare(4);
+        }
+        compare(60);
+        arena_reset(&stage.arena);
+        assert_int_equal(store_begin(stage.store, false, &t), ERR_OK);
+        compare_lists(t);
+        store_abort(t);
+        stage_close();
+    }
+}
+
+// ---------------------------------------------------------------- deep in a long list, and in a lopsided one
+
+static void deep_offsets(void **state)
+{
+    struct posting_list l = posting_by_kind(1, ROW_TASK_CREATED);
+    struct postings p = { 0 };
+    enum { N = 200000 };
+    (void)state;
+    stage_open();
+    struct txn *t = writing();
+    for (uint64_t i = 1; i <= N; i++) { // numbers that a guess in proportion is wrong about
+        Wire__Row r = WIRE__ROW__INIT;
+        r.number = i < N / 2 ? i : i * i;
+        r.workspace = 1;
+        r.row = ROW_TASK_CREATED;
+        r.actor = actors[0];
+        assert_int_equal(postings_row(&p, &stage.arena, &r), ERR_OK);
+    }
+    assert_int_equal(postings_flush(&p, t), ERR_OK);
+    for (uint64_t skip = 0; skip < N; skip += 7919) {
+        struct posting_set s = { .txn = t, .arena = &stage.arena, .lists = &l, .n = 1, .lo = 1, .hi = (uint64_t)N * N + 1 };
+        struct posting_walk w;
+        uint64_t total, left, number;
+        unsigned kind;
+        assert_int_equal(posting_total(&s, &total), ERR_OK);
+        assert_int_equal(total, N);
+        assert_int_equal(posting_skip(&s, total, skip, &left), ERR_OK);
+        assert_int_equal(posting_walk_open(&w, &s), ERR_OK);
+        for (uint64_t i = 0; i <= left; i++)
+            assert_true(posting_walk_next(&w, &number, &kind));
+        posting_walk_close(&w);
+        uint64_t i = N - skip;
+        assert_int_equal(number, i < N / 2 ? i : i * i);
+    }
+    store_abort(t);
+    stage_close();
+}
+
+// ---------------------------------------------------------------- octets that are no chunk
+
+static void damaged(void **state)
+{
+    static struct posting_chunk c;
+    struct posting_head h;
+    (void)state;
+    uint8_t good[] = { 5, 3, 130, 2, 1, 129, 2 }; // rank 5, 3 entries, span 258: 10, 11, 268
+    assert_int_equal(posting_head(10, (struct slice){ good, sizeof good }, &h), ERR_OK);
+    assert_int_equal(posting_unpack(&h, false, &c), ERR_OK);
+    assert_int_equal(c.n, 3);
+    assert_int_equal(c.off[1], 1);
+    assert_int_equal(c.off[2], 258);
+    for (size_t n = 0; n < sizeof good; n++) {
+        enum err e = posting_head(10, (struct slice){ good, n }, &h);
+        assert_true(e == ERR_CORRUPT || posting_unpack(&h, false, &c) == ERR_CORRUPT);
+    }
+    static const struct { uint8_t b[12]; size_t n; } bad[] = {
+        { { 0, 0, 0 }, 3 },                                                              // no entry
+        { { 0, 2, 1, 0 }, 4 },                                                           // the same number twice
+        { { 0, 2, 2, 1 }, 4 },                                                           // another span than it says
+        { { 0, 1, 0, 1 }, 4 },                                                           // something behind it
+        { { 0, 129, 4, 0 }, 4 },                                                         // 513 entries
+        { { 0, 2, 255, 255, 255, 255, 31, 1 }, 8 },                                      // a span that is too wide
+        { { 255, 255, 255, 255, 255, 255, 255, 255, 255, 2, 1, 0 }, 12 },                // more than 64 bits
+        { { 255, 255, 255, 255, 255, 255, 255, 255, 255, 1, 1, 0 }, 12 },                // a rank that has no next
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        enum err e = posting_head(10, (struct slice){ bad[i].b, bad[i].n }, &h);
+        assert_true(e == ERR_CORRUPT || posting_unpack(&h, false, &c) == ERR_CORRUPT);
+    }
+    uint8_t wide[] = { 0, 2, 5, 5 };
+    assert_int_equal(posting_head(UINT64_MAX - 2, (struct slice){ wide, sizeof wide }, &h), ERR_CORRUPT);
+    seed = 99;
+    for (int i = 0; i < 200000; i++) {
+        uint8_t b[40];
+        size_t n = rnd(sizeof b + 1);
+        for (size_t k = 0; k < n; k++)
+            b[k] = (uint8_t)(rnd(3) ? rnd(6) : rnd(256));
+        if (posting_head(rnd(1000), (struct slice){ b, n }, &h) == ERR_OK && posting_unpack(&h, rnd(2), &c) == ERR_OK)
+            for (uint32_t k = 1; k < c.n; k++)
+                assert_true(c.off[k] > c.off[k - 1]);
+    }
+}
+
+static void keys(void **state)
+{
+    const struct posting_list lists[] = { posting_by_kind(3, 7), posting_by_actor(1, "admin", 2), posting_by_id(POSTING_DESKTOP, 1, 9, 4),
+                                          posting_by_id(POSTING_AGENT, 2, 9, 4), posting_by_id(POSTING_ENTITY, 1, 70000, ENTITY_TASK) };
+    (void)state;
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        struct posting_list l;
+        struct key k;
+        posting_key(&lists[i], &k);
+        key_u64(&k, 12345);
+        assert_true(posting_key_read(&k, &l));
+        assert_true(l.workspace == lists[i].workspace && l.a == lists[i].a && l.b == lists[i].b && l.family == lists[i].family && l.kind == lists[i].kind);
+        for (size_t n = 0; n < k.n; n++) {
+            struct key cut = k;
+            cut.n = n;
+            assert_false(posting_key_read(&cut, &l));
+        }
+        k.b[8] = 'Z';
+        assert_false(posting_key_read(&k, &l));
+    }
+}
+
+static void without_memory(void **state)
+{
+    struct postings p = { 0 };
+    struct stats s = { 0 };
+    struct arena a;
+    enum err e = ERR_OK;
+    (void)state;
+    arena_init(&a, 0); // one chunk of 64 KiB
+    for (uint64_t i = 1; i < 100000 && !e; i++) {
+        struct model_row m = { .number = i, .workspace = 1, .row = ROW_TASK_CREATED, .time_ms = i * STATS_HOUR_MS, .entity = i };
+        Wire__Row r = row_of(&m);
+        e = postings_row(&p, &a, &r);
+        if (!e)
+            e = stats_row(&s, &a, &r, 1);
+    }
+    assert_int_equal(e, ERR_NO_MEMORY);
+    arena_fini(&a);
+}
+
+// ---------------------------------------------------------------- a store of the layout before
+
+static void set_schema(uint32_t schema)
+{
+    struct txn *t = writing();
+    struct key k = { .n = 0 };
+    Rec__Meta *m;
+    assert_int_equal(meta_read(t, &stage.arena, &m), ERR_OK);
+    m->schema = schema;
+    m->oldest = n_rows ? model[first_row].number : 1;
+    m->newest = n_rows ? model[n_rows - 1].number : 0;
+    assert_int_equal(rec_put(t, &stage.arena, DB_META, key_u8(&k, 1), m), ERR_OK);
+    assert_int_equal(store_commit(t), ERR_OK);
+}
+
+static uint32_t schema(void)
+{
+    struct txn *t;
+    Rec__Meta *m;
+    arena_reset(&stage.arena);
+    assert_int_equal(store_begin(stage.store, false, &t), ERR_OK);
+    assert_int_equal(meta_read(t, &stage.arena, &m), ERR_OK);
+    store_abort(t);
+    assert_int_equal(m->migrated, 0);
+    return m->schema;
+}
+
+static void hash_all(uint8_t out[HASH_SIZE])
+{
+    static const enum store_db dbs[] = { DB_POSTING, DB_STATS };
+    struct txn *t;
+    memset(out, 0, HASH_SIZE);
+    assert_int_equal(store_begin(stage.store, false, &t), ERR_OK);
+    for (int i = 0; i < 2; i++) {
+        struct cursor c;
+        assert_int_equal(cursor_open(&c, t, dbs[i], NULL), ERR_OK);
+        for (bool on = cursor_seek(&c, NULL); on; on = cursor_next(&c)) {
+            crypto_hash2(out, out, HASH_SIZE, c.key.b, c.key.n);
+            crypto_hash2(out, out, HASH_SIZE, c.value.p, c.value.n);
+        }
+        cursor_close(&c);
+    }
+    store_abort(t);
+}
+
+static void wipe(void)
+{
+    static const enum store_db dbs[] = { DB_POSTING, DB_STATS };
+    struct txn *t = writing();
+    for (int i = 0; i < 2; i++) {
+        struct cursor c;
+        assert_int_equal(cursor_open(&c, t, dbs[i], NULL), ERR_OK);
+        for (bool on = cursor_seek(&c, NULL); on; on = cursor_next(&c))
+            assert_int_equal(cursor_del(&c), ERR_OK);
+        cursor_close(&c);
+    }
+    assert_int_equal(store_commit(t), ERR_OK);
+}
+
+static void reopen(void)
+{
+    store_close(stage.store);
+    assert_int_equal(store_open(stage.dir, 256 << 20, false, &stage.store), ERR_OK);
+}
+
+static void migration(void **state)
+{
+    uint8_t before[HASH_SIZE], after[HASH_SIZE];
+    bool done = false;
+    unsigned steps = 0, cut = 0;
+    (void)state;
+    seed = 4711;
+    first_row = n_rows = 0;
+    stage_open();
+    play_turn(5000);
+    hash_all(before);
+    wipe();
+    set_schema(1);
+    while (!done) { // some steps are lost before their commit, and some starts begin anew
+        struct txn *t = writing();
+        assert_int_equal(migrate_step(t, &stage.arena, 1 + (unsigned)rnd(400), &done), ERR_OK);
+        if (rnd(3) == 0) {
+            store_abort(t);
+            done = false;
+            cut++;
+        } else {
+            assert_int_equal(store_commit(t), ERR_OK);
+            steps++;
+        }
+        if (rnd(4) == 0)
+            reopen();
+    }
+    assert_true(steps > 5 && cut > 2);
+    assert_int_equal(schema(), STORE_SCHEMA);
+    hash_all(after);
+    assert_memory_equal(before, after, HASH_SIZE);
+    wipe(); // all of it at once, as the broker does, from the middle of it
+    set_schema(1);
+    struct txn *t = writing();
+    assert_int_equal(migrate_step(t, &stage.arena, 1000, &done), ERR_OK);
+    assert_false(done);
+    assert_int_equal(store_commit(t), ERR_OK);
+    assert_int_equal(migrate_store(stage.store), ERR_OK);
+    assert_int_equal(schema(), STORE_SCHEMA);
+    hash_all(after);
+    assert_memory_equal(before, after, HASH_SIZE);
+    assert_int_equal(migrate_store(stage.store), ERR_OK); // nothing is left to do
+    stage_close();
+}
+
+static void other_layouts(void **state)
+{
+    (void)state;
+    first_row = n_rows = 0;
+    stage_open();
+    assert_int_equal(migrate_store(stage.store), ERR_OK); // an empty store
+    set_schema(1); // one without a single event
+    assert_int_equal(migrate_store(stage.store), ERR_OK);
+    assert_int_equal(schema(), STORE_SCHEMA);
+    set_schema(STORE_SCHEMA + 1); // a newer one
+    assert_int_equal(migrate_store(stage.store), ERR_BAD_STATE);
+    assert_int_equal(schema(), STORE_SCHEMA + 1);
+    stage_close();
+}
+
+int main(void)
+{
+    if (crypto_init())
+        return 1;
+    const struct CMUnitTest tests[] = { cmocka_unit_test(random_rows), cmocka_unit_test(deep_offsets), cmocka_unit_test(damaged),
+                                        cmocka_unit_test(keys), cmocka_unit_test(without_memory), cmocka_unit_test(migration),
+                                        cmocka_unit_test(other_layouts) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
