@@ -330,7 +330,7 @@ static void refusals(void **state)
         assert_int_equal(ask(1, rows[i].from, rows[i].to, 0, &a, &answer), ERR_INVALID_FIELD);
         assert_string_equal(answer.field, rows[i].field);
     }
-    static const uint64_t fine[][3] = { { 1, 1ull << 48, 0 }, { 1, 2, UINT64_MAX }, { (1ull << 48) - 1, 0, 1 }, { 0, 1, 0 }, { 0, 1ull << 48, UINT64_MAX } };
+    static const uint64_t fine[][3] = { { 1, 1ull << 48, 0 }, { 1, 2, UINT64_MAX }, { (1ull << 48) - 1, 0, 1 }, { 0, 2, 0 }, { 0, 1ull << 48, UINT64_MAX } };
     for (size_t i = 0; i < sizeof fine / sizeof *fine; i++) {
         assert_int_equal(ask(1, fine[i][0], fine[i][1], fine[i][2], &a, &answer), ERR_OK);
         assert_int_equal(answer.metric_points->n_start_ms, 0);
