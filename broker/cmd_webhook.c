@@ -462,9 +462,10 @@ static enum err edit_events(struct work *w, Rec__Webhook *h, const Wire__Webhook
     h->n_events = m->n_events;
     struct hook_match match = hook_match(h->events, h->n_events);
     enum err e = field_row(w, h, "events", before, events_text(w, h->events, h->n_events));
-    if (!e && h->event && !hook_wants(&match, h->row))
-        e = done_with(w, h); // asked for no more
-    return e;
+    if (e || !h->event || (hook_wants(&match, h->row) && h->feed == hook_as_feed(&match, h->row)))
+        return e;
+    nothing_under_way(h); // asked for no more, or in the other view: looked at again
+    return look_on(w, h);
 }
 
 static enum err edit_rest(struct work *w, Rec__Webhook *h, const Wire__WebhookPut *m)

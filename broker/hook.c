@@ -560,9 +560,8 @@ enum err hooks_orders(struct hooks *h, struct txn *t, struct arena *a, uint64_t 
 
 // ---------------------------------------------------------------- time
 
-static void woken_cb(uv_timer_t *t)
+static void end_waits(struct hooks *h)
 {
-    struct hooks *h = t->data;
     uint64_t at = now(h);
     list_each(n, next, &h->waiting) {
         struct hook *k = container_of(n, struct hook, at);
@@ -571,6 +570,12 @@ static void woken_cb(uv_timer_t *t)
         else
             wake_in(h, k->due - at);
     }
+}
+
+static void woken_cb(uv_timer_t *t)
+{
+    struct hooks *h = t->data;
+    end_waits(h);
     scan(h);
     pass(h);
     h->conf.settled(h->conf.u);
@@ -632,6 +637,7 @@ void hooks_tick(struct hooks *h)
         }
     }
     store_position(h);
+    end_waits(h);
     scan(h);
     pass(h);
 }

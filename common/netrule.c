@@ -147,7 +147,9 @@ static bool rule(const char *at, const char *end, struct net_rule *r)
 bool net_allow_parse(const char *text, struct net_allow *ret, const char **ret_bad, size_t *ret_n)
 {
     ret->n = 0;
-    for (const char *at = text; at && *at;) {
+    if (!text || !*text)
+        return true;
+    for (const char *at = text;;) {
         const char *comma = at + strcspn(at, ","), *end = comma;
         while (at < end && *at == ' ')
             at++;
@@ -158,7 +160,8 @@ bool net_allow_parse(const char *text, struct net_allow *ret, const char **ret_b
         if (ret->n == NET_RULES_MAX || !rule(at, end, &ret->rule[ret->n]))
             return false;
         ret->n++;
-        at = *comma ? comma + 1 : comma;
+        if (!*comma)
+            return true;
+        at = comma + 1;
     }
-    return true;
 }

@@ -114,6 +114,17 @@ static void key_data(struct json *j, const Wire__Row *r)
     json_put_str(j, "role", role_name(r->key_role));
 }
 
+// Delivered, or given up with the error of the last attempt.
+static void webhook_fired(struct json *j, const Wire__Row *r)
+{
+    named(j, r);
+    text(j, "event_type", r->event_type);
+    number(j, "event_id", r->event);
+    number(j, "delivery_id", r->delivery);
+    json_put_str(j, "status", delivery_status_name(*r->error ? DELIVERY_FAILED : DELIVERY_DELIVERED));
+    text(j, "error", r->error);
+}
+
 // Either one field with its values, or the names of those that were given, without them.
 static void named_edit(struct json *j, const Wire__Row *r)
 {
@@ -158,7 +169,7 @@ static data_writer *const writers[ROW_COUNT] = {
     [ROW_USER_LOGIN] = login,
     [ROW_USER_LOGIN_FAILED] = login,
     [ROW_USER_LOGOUT] = named,
-    [ROW_WEBHOOK_FIRED] = named,
+    [ROW_WEBHOOK_FIRED] = webhook_fired,
     [ROW_SETTINGS_UPDATED] = edited,
     [ROW_KEY_CREATED] = key_data,
     [ROW_KEY_REVOKED] = key_data,

@@ -460,8 +460,10 @@ static void take_orders(struct link *l, const Wire__WorkOrders *o)
             log_warn("the broker does not know session_%" PRIu64 " as ours any more: ending it", j->session);
         job_drop(j);
     }
-    for (size_t i = 0; i < o->n_hooks; i++)
+    for (size_t i = 0; i < o->n_hooks; i++) {
         hooks_take(l->hooks, o->hooks[i]);
+        crypto_wipe(o->hooks[i]->secret, strlen(o->hooks[i]->secret));
+    }
     if (o->probes_given)
         probe_targets(l->probe, o->probes, o->n_probes);
     if (o->drain)

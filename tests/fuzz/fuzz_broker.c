@@ -67,7 +67,7 @@ static void apply(struct cmd *cmds, uint32_t n, int keep)
         abort();
 }
 
-// A store with a desktop, a worker, a running session, a waiting task and one in review.
+// A store with a desktop, a worker, a running session, a waiting task, one in review, and a webhook with something to deliver.
 static void prepare(void)
 {
     static uint8_t hash[HASH_SIZE];
@@ -79,12 +79,16 @@ static void prepare(void)
     Wire__Observation seen = WIRE__OBSERVATION__INIT;
     Wire__TaskCreate create = WIRE__TASK_CREATE__INIT;
     Wire__Assign assign = WIRE__ASSIGN__INIT;
+    Wire__WebhookPut hook = WIRE__WEBHOOK_PUT__INIT;
+    Wire__HookNext next = WIRE__HOOK_NEXT__INIT;
+    static char url[] = "http://x/", all[] = "*", *events[] = { all };
     Wire__Actor actor = WIRE__ACTOR__INIT;
     struct { Wire__Item__BodyCase body; void *m; enum sender who; } steps[] = {
         { WIRE__ITEM__BODY_INIT, &init, SENDER_BROKER },         { WIRE__ITEM__BODY_WORKER_ADD, &add, SENDER_BROKER },
         { WIRE__ITEM__BODY_WORKER_HELLO, &hello, SENDER_BROKER }, { WIRE__ITEM__BODY_OBSERVE, &observe, SENDER_BROKER },
+        { WIRE__ITEM__BODY_WEBHOOK_CREATE, &hook, SENDER_GATEWAY },
         { WIRE__ITEM__BODY_TASK_CREATE, &create, SENDER_GATEWAY }, { WIRE__ITEM__BODY_TASK_CREATE, &create, SENDER_GATEWAY },
-        { WIRE__ITEM__BODY_ASSIGN, &assign, SENDER_BROKER },
+        { WIRE__ITEM__BODY_ASSIGN, &assign, SENDER_BROKER },     { WIRE__ITEM__BODY_HOOK_NEXT, &next, SENDER_BROKER },
     };
     init.admin_key_hash = (ProtobufCBinaryData){ HASH_SIZE, hash };
     init.local_desktop = 1;
@@ -101,6 +105,12 @@ static void prepare(void)
     create.run = 1;
     assign.task = assign.worker = assign.incarnation = actor.key = actor.workspace = 1;
     assign.attempt = 1;
+    hook.url = url;
+    hook.events = events;
+    hook.n_events = 1;
+    hook.enabled = 1;
+    hook.secret_sealed = init.admin_key_hash;
+    next.workspace = next.webhook = 1;
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
         Wire__Item item = WIRE__ITEM__INIT;
         struct cmd cmd = { .item = &item, .sender = steps[i].who };

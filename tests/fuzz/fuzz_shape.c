@@ -70,6 +70,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static Wire__Resolve resolve;
     static Wire__KeyCreate key;
     static Wire__WorkerAdd worker;
+    static struct shape_webhook_put webhook;
     struct fault f = { NULL, NULL };
     char why[160];
     json_t *o;
@@ -77,6 +78,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (!size || json_in_parse(data + 1, size - 1, &o, why, sizeof why) != ERR_OK)
         return 0;
+    if (data[0] == 'w' || data[0] == 'W') {
+        e = data[0] == 'w' ? shape_webhook_create(o, &webhook, &f) : shape_webhook_edit(o, 1, &webhook, &f);
+        if (e == ERR_OK)
+            packs(&webhook.m.base);
+        assert(e == ERR_OK || (f.field && f.text && *f.text));
+        json_decref(o);
+        return 0;
+    }
     if (data[0] >= 0xe0) {
         e = people(o, data[0], &f);
         assert(e == ERR_OK || (f.field && f.text && *f.text));

@@ -193,6 +193,10 @@ MEMBERS = {  # body that is right, member -> values refused
     ('POST', KEYS): ({'name': 'k'}, {
         'name': TEXT_BAD + ['', 'x' * 201], 'role': TEXT_BAD + ['', 'root'],
         'expiresAt': TEXT_BAD + ['', 'soon', '2020-01-01T00:00:00Z', '2999-13-01T00:00:00Z', '2999-01-01']}),
+    ('POST', '/api/webhooks'): ({'url': 'http://127.0.0.1:1/'}, {
+        'url': TEXT_BAD + ['', 'ftp://x', 'http://', 'http://a@b', 'x', 'http://x/' + 'a' * 2048, 'http://x/#f', 'http://x/ y', 'javascript:1'],
+        'name': TEXT_BAD + ['', 'x' * 201, 'a\nb'], 'events': ['*', 1, {}, [], [1], ['nope'], ['task.created', ''], ['*'] * 65, ['webhook.test']],
+        'secret': TEXT_BAD + ['', 'a b', 'x' * 257, '\xe9', 'a\n'], 'enabled': BOOL_BAD}),
     ('POST', MAINTENANCE): ({'description': 'new disks', 'expectedDurationMinutes': 30}, {
         'description': TEXT_BAD + ['', 'x' * 4097, 'a\x1bb'], 'expectedDurationMinutes': UINT_BAD + [0, 525601]}),
     ('POST', '/api/auth/login'): ({'username': 'nobody', 'password': 'p'}, {'username': TEXT_BAD, 'password': TEXT_BAD + ['x' * 1025]}),

@@ -476,6 +476,41 @@ def test_editing(own, hook, receiver):
     assert get_hook(own, w['id'], gw=1)['events'] == ['task.created', '*']
 
 
+def test_the_audit_trail(own, hook, receiver):
+    """Every change and every end of a delivery is in it; secrets and what an address hides in its path are not."""
+    r = receiver()
+    w = hook(r.url + '/hidden-path', events=['task.created'], name='audited', secret='hidden-secret')
+    number = int(w['id'].split('_')[1])
+    t = own.task('true')
+    r.wait(1)
+    r.answer = lambda got: 410
+    own.task('true')
+    wait_until('given up', lambda: [d for d in deliveries(own, w['id']) if d['attempt'] == 20])
+    own.api('PATCH', '%s/%s' % (HOOKS, w['id']), {'url': r.url + '/other-hidden-path', 'secret': 'hidden-too', 'name': 'renamed', 'enabled': False}).ok()
+    viewer = own.make_key('viewer')
+
+    def trail():
+        got = own.api('GET', '/api/activities?entity_type=webhook&limit=100', key=viewer)
+        return got.text, [a for a in got.ok()['activities'] if a['entity_id'] == number]
+    wait_until('all of it is there', lambda: len(trail()[1]) >= 7)
+    text, rows = trail()
+    assert 'hidden' not in text
+    assert [(a['type'], a['data'].get('field')) for a in rows][::-1] == [
+        ('webhook.created', None), ('webhook.triggered', None), ('webhook.triggered', None), ('webhook.updated', 'name'),
+        ('webhook.updated', 'url'), ('webhook.updated', 'secret'), ('webhook.updated', 'enabled')]
+    fired, given_up = rows[-2], rows[-3]
+    assert fired['actor'] == 'system' and fired['entity'] == {**fired['entity'], 'type': 'webhook', 'name': 'renamed'}
+    assert fired['data'] == {'name': 'audited', 'event_type': 'task.created', 'event_id': int(r.all()[0].json['id'][4:]),
+                             'delivery_id': int(r.all()[0].delivery.split('_')[1]), 'status': 'delivered'}
+    assert given_up['data']['status'] == 'failed' and given_up['data']['error'] == 'The receiver answered 410'
+    assert rows[1]['data'] == {'name': 'renamed', 'field': 'secret', 'old_value': '', 'new_value': 'changed'} and rows[1]['actor'] == 'admin'
+    assert rows[2]['data']['old_value'] == rows[2]['data']['new_value'] == r.url
+    own.api('DELETE', '%s/%s' % (HOOKS, w['id'])).ok(204)
+    rows = wait_until('its end', lambda: [a for a in trail()[1] if a['type'] == 'webhook.deleted'] and trail()[1])
+    assert rows[0]['type'] == 'webhook.deleted' and all(a['entity'] is None for a in rows)
+    assert t['id']
+
+
 def test_no_more_than_a_hundred(fresh):
     i = fresh(workers=0)
     for n in range(100):

@@ -48,6 +48,45 @@ static void hex(char *out, const uint8_t *p, size_t n)
         sprintf(out + 2 * i, "%02x", p[i]);
 }
 
+// RFC 4231, test cases 2, 6 (a key longer than a block) and 7, each split in two at every place.
+static void hmacs(void **state)
+{
+    static const char long_data[] = "Test Using Larger Than Block-Size Key - Hash Key First",
+                      longer[] = "This is a test using a larger than block-size key and a larger than block-size data. The key needs to be hashed "
+                                 "before being used by the HMAC algorithm.";
+    uint8_t long_key[131], mac[HMAC_SIZE];
+    char text[2 * HMAC_SIZE + 1];
+    memset(long_key, 0xaa, sizeof long_key);
+    const struct { const void *key; size_t key_n; const char *data, *want; } cases[] = {
+        { "Jefe", 4, "what do ya want for nothing?", "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843" },
+        { long_key, sizeof long_key, long_data, "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54" },
+        { long_key, sizeof long_key, longer, "9b09ffa71b942fcb27635fbcd5b0e944bfdc63644f0713938a7f51535c3a35e2" },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (size_t n = strlen(cases[i].data), at = 0; at <= n; at++) {
+            crypto_hmac(mac, cases[i].key, cases[i].key_n, cases[i].data, at, cases[i].data + at, n - at);
+            hex(text, mac, sizeof mac);
+            assert_string_equal(text, cases[i].want);
+        }
+    crypto_hmac(mac, "", 0, NULL, 0, NULL, 0);
+    hex(text, mac, sizeof mac);
+    assert_string_equal(text, "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad");
+    assert_true(crypto_same("abc", "abc", 3) && !crypto_same("abc", "abd", 3));
+}
+
+static void webhook_secrets(void **state)
+{
+    char a[API_KEY_MAX], b[API_KEY_MAX];
+    (void)state;
+    crypto_webhook_secret(a);
+    crypto_webhook_secret(b);
+    assert_int_equal(strlen(a), 48);
+    assert_memory_equal(a, "mc_w_", 5);
+    assert_string_not_equal(a, b);
+    assert_false(crypto_api_key_form(a, strlen(a))); // never taken for a credential
+}
+
 static void hashes(void **state)
 {
     uint8_t a[HASH_SIZE], b[HASH_SIZE];
@@ -288,7 +327,7 @@ static void wipes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(hashes),        cmocka_unit_test(api_keys),         cmocka_unit_test(peer_names),
+        cmocka_unit_test(hashes), cmocka_unit_test(hmacs), cmocka_unit_test(webhook_secrets),        cmocka_unit_test(api_keys),         cmocka_unit_test(peer_names),
         cmocka_unit_test(signatures),    cmocka_unit_test(signature_parts_do_not_run_together),
         cmocka_unit_test(key_files),     cmocka_unit_test(broken_key_files), cmocka_unit_test(seals),
         cmocka_unit_test(secrets),       cmocka_unit_test(secret_beside),    cmocka_unit_test(wipes),

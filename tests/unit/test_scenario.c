@@ -21,6 +21,7 @@
 #include "arena.h"
 #include "crypto.h"
 #include "event.h"
+#include "hook_rule.h"
 #include "metric.h"
 #include "names.h"
 #include "posting.h"
@@ -216,6 +217,25 @@ static void saw_approval(struct txn *t, const void *rec)
     const Rec__Approval *a = rec;
     (void)t;
     recount(a->workspace, 0)->pending_approvals += a->status == APPROVAL_PENDING;
+}
+
+// It is behind what it delivers, what it delivers is something it asks for, and it has kept as many deliveries as it counts.
+static void saw_webhook(struct txn *t, const void *rec)
+{
+    const Rec__Webhook *h = rec;
+    struct hook_match match = hook_match(h->events, h->n_events);
+    struct key prefix = { .n = 0 };
+    struct cursor c;
+    uint64_t kept = 0;
+    assert_int_equal(cursor_open(&c, t, DB_DELIVERY, key_u64(key_u64(&prefix, h->workspace), h->id)), ERR_OK);
+    for (bool on = cursor_seek(&c, NULL); on; on = cursor_next(&c))
+        kept++;
+    cursor_close(&c);
+    assert_int_equal(kept, h->kept);
+    assert_true(kept <= DELIVERIES_KEPT && h->attempt < HOOK_ATTEMPTS_MAX && h->open == (h->failures >= HOOK_BREAKER));
+    assert_true((h->event != 0) == (h->delivery != 0) && (!h->event || h->event > h->position));
+    assert_true(!h->event || (h->enabled && hook_wants(&match, h->row) && h->feed == hook_as_feed(&match, h->row)));
+    assert_true(h->enabled || h->n_tests == 0);
 }
 
 // Nobody's key outlives its user, and no workspace is ever without an admin who can come in.
@@ -457,6 +477,7 @@ static void check_store(void)
     each(t, &a, KIND_USER, saw_user);
     check_admins(t);
     each(t, &a, KIND_PEER, NULL);
+    each(t, &a, KIND_WEBHOOK, saw_webhook);
     check_counts(t, &a);
     check_log(t, &a);
     check_metrics(t, &a);
@@ -530,6 +551,10 @@ static Wire__WorkspaceCreate workspace_create;
 static Wire__SettingsPut settings_put;
 static Wire__Settings settings;
 static Wire__WorkerAdd worker_add;
+static Wire__WebhookPut webhook_put;
+static char *webhook_events[16];
+static Wire__HookReport hook_report;
+static Wire__HookNext hook_next;
 static Wire__WorkerHello hello;
 static Wire__Assign assign;
 static Wire__Renew renew;
@@ -790,6 +815,54 @@ static void m_settings_put(const struct words *w)
     item.settings_put = &settings_put;
 }
 
+static void m_webhook_put(const struct words *w, Wire__Item__BodyCase body)
+{
+    webhook_put = (Wire__WebhookPut)WIRE__WEBHOOK_PUT__INIT;
+    webhook_put.id = num(w, "webhook", 0);
+    webhook_put.name = text_or(w, "name", blank);
+    webhook_put.url = text_or(w, "url", blank);
+    webhook_put.enabled = strcmp(text_or(w, "enabled", blank), "no") != 0;
+    webhook_put.passed = num(w, "passed", 0);
+    webhook_put.set = (has(w, "name") ? WEDIT_NAME : 0u) | (has(w, "url") ? WEDIT_URL : 0u) | (has(w, "events") ? WEDIT_EVENTS : 0u) |
+                      (has(w, "enabled") ? WEDIT_ENABLED : 0u) | (has(w, "secret") ? WEDIT_SECRET : 0u);
+    webhook_put.events = webhook_events;
+    char *save = NULL;
+    for (char *p = strtok_r(text_or(w, "events", blank), ",", &save); p && webhook_put.n_events < 16; p = strtok_r(NULL, ",", &save))
+        webhook_events[webhook_put.n_events++] = p;
+    if (has(w, "secret"))
+        webhook_put.secret_sealed = (ProtobufCBinaryData){ HASH_SIZE, hash };
+    item.body_case = body;
+    item.webhook_create = &webhook_put;
+}
+static void m_webhook_create(const struct words *w) { m_webhook_put(w, WIRE__ITEM__BODY_WEBHOOK_CREATE); }
+static void m_webhook_edit(const struct words *w) { m_webhook_put(w, WIRE__ITEM__BODY_WEBHOOK_EDIT); }
+static void m_webhook_delete(const struct words *w) { set_target(w, WIRE__ITEM__BODY_WEBHOOK_DELETE, "webhook"); }
+static void m_webhook_test(const struct words *w) { set_target(w, WIRE__ITEM__BODY_WEBHOOK_TEST, "webhook"); }
+
+static void m_hook_report(const struct words *w)
+{
+    hook_report = (Wire__HookReport)WIRE__HOOK_REPORT__INIT;
+    hook_report.workspace = 1;
+    hook_report.webhook = num(w, "webhook", 1);
+    hook_report.delivery = num(w, "delivery", 1);
+    hook_report.attempt = (uint32_t)num(w, "attempt", 1);
+    hook_report.http_status = num32(w, "status");
+    hook_report.error = text_or(w, "error", blank);
+    hook_report.retry_base_ms = num(w, "base", HOOK_RETRY_BASE_MS);
+    item.body_case = WIRE__ITEM__BODY_HOOK_REPORT;
+    item.hook_report = &hook_report;
+}
+
+static void m_hook_next(const struct words *w)
+{
+    hook_next = (Wire__HookNext)WIRE__HOOK_NEXT__INIT;
+    hook_next.workspace = num(w, "of", 1);
+    hook_next.webhook = num(w, "webhook", 1);
+    hook_next.passed = num(w, "passed", 0);
+    item.body_case = WIRE__ITEM__BODY_HOOK_NEXT;
+    item.hook_next = &hook_next;
+}
+
 static void m_maintenance(const struct words *w)
 {
     maintenance = (Wire__Maintenance)WIRE__MAINTENANCE__INIT;
@@ -947,10 +1020,11 @@ static const struct verb {
     { "comment_add", m_comment_add }, { "agent_edit", m_agent_edit }, { "worker_drain", m_worker_drain },
     { "desktop_create", m_desktop_create }, { "desktop_edit", m_desktop_edit }, { "desktop_delete", m_desktop_delete },
     { "desktop_act", m_desktop_act }, { "observe", m_observe }, { "key_create", m_key_create }, { "key_revoke", m_key_revoke },
+    { "webhook_create", m_webhook_create }, { "webhook_edit", m_webhook_edit }, { "webhook_delete", m_webhook_delete },
+    { "webhook_test", m_webhook_test }, { "hook_report", m_hook_report }, { "hook_next", m_hook_next },
     { "settings_put", m_settings_put }, { "maintenance", m_maintenance }, { "alert", m_alert }, { "sample", m_sample }, { "worker_add", m_worker_add }, { "hello", m_hello }, { "assign", m_assign }, { "renew", m_renew },
     { "user_create", m_user_create }, { "user_edit", m_user_edit }, { "user_delete", m_user_delete }, { "sign_in", m_sign_in },
     { "sign_out", m_sign_out }, { "password_set", m_password_set }, { "keys_used", m_keys_used }, { "workspace_create", m_workspace_create },
-    { "settings_put", m_settings_put }, { "worker_add", m_worker_add }, { "hello", m_hello }, { "assign", m_assign }, { "renew", m_renew },
     { "expire", m_expire }, { "release", m_release }, { "report", m_report }, { "tick", m_tick },
 };
 enum { N_VERBS = sizeof verbs / sizeof *verbs };
@@ -1006,6 +1080,18 @@ static void say_answer(struct buf *out, const Wire__Answer *a)
         buf_printf(out, "agent_%llu %s %s %s", (unsigned long long)a->agent->id, a->agent->name, a->agent->role,
                    agent_status_name(a->agent->status));
         break;
+    case WIRE__ANSWER__BODY_WEBHOOK:
+        buf_printf(out, "webhook_%llu %s", (unsigned long long)a->webhook->id, webhook_status_name(a->webhook->status));
+        if (a->webhook->failures)
+            buf_printf(out, " after %llu failures", (unsigned long long)a->webhook->failures);
+        if (a->webhook->next_ms)
+            buf_printf(out, ", next at %llus", (unsigned long long)((a->webhook->next_ms - epoch_ms) / 1000));
+        if (!a->webhook->enabled)
+            buf_puts(out, " off");
+        break;
+    case WIRE__ANSWER__BODY_DELIVERY:
+        buf_printf(out, "delivery_%llu %s", (unsigned long long)a->delivery->id, delivery_status_name(a->delivery->status));
+        break;
     case WIRE__ANSWER__BODY_REPORT_ACK: {
         const Wire__SessionAck *k = a->report_ack->sessions[0];
         buf_printf(out, "%s upto %llu", k->forget ? "forget" : k->ended ? "ended" : "kept", (unsigned long long)k->output_upto);
@@ -1036,6 +1122,11 @@ static void say_rows(struct buf *out)
         buf_printf(out, "; row %s", row_name(r->row));
         if (*r->field)
             buf_printf(out, " %s", r->field);
+        if (r->row == ROW_WEBHOOK_UPDATED)
+            buf_printf(out, " %s>%s", r->old_value, r->new_value);
+        if (r->row == ROW_WEBHOOK_FIRED)
+            buf_printf(out, " delivery_%llu evt_%llu %s%s", (unsigned long long)r->delivery, (unsigned long long)r->event, r->event_type,
+                       *r->error ? " given up" : "");
         if (*r->alert_type)
             buf_printf(out, " %s %u of %u", r->alert_type, r->value, r->threshold);
         if (r->comment)
@@ -1293,6 +1384,19 @@ static const char *const random_forms[] = {
     "ask resolve task=%t approve",
     "ask resolve approval=%n reject feedback=no",
     "ask settings_put approval=%y",
+    "ask webhook_create url=http://x/%n events=* secret",
+    "ask webhook_create url=http://x/%n events=task.created,session.failed secret",
+    "ask webhook_edit webhook=%d enabled=%y",
+    "ask webhook_edit webhook=%d enabled=yes passed=%t url=http://y%n/ events=task.updated",
+    "ask webhook_edit webhook=%d events=* passed=%t",
+    "ask webhook_test webhook=%d",
+    "ask webhook_delete webhook=%d",
+    "broker hook_next webhook=%d passed=%t",
+    "broker hook_next webhook=%d",
+    "broker hook_next webhook=%d",
+    "worker hook_report webhook=%d delivery=%t attempt=1 status=200",
+    "worker hook_report webhook=%d delivery=%t attempt=1 status=500",
+    "worker hook_report webhook=%d delivery=%t attempt=%n error=gone",
     "ask desktop_act desktop=%d act=stop",
     "ask desktop_act desktop=%d act=start",
     "ask desktop_act desktop=%d act=restart",
@@ -1433,6 +1537,27 @@ static void play_turn(void)
     turn_of.n = 0;
 }
 
+// With enough ticks nothing is left of what was deleted.
+static void check_swept(void)
+{
+    struct txn *t;
+    struct cursor c;
+    for (int i = 0; i < 100; i++) {
+        gather_random("at 7d broker tick");
+        play_turn();
+    }
+    assert_int_equal(store_begin(stage.store, false, &t), ERR_OK);
+    assert_int_equal(cursor_open(&c, t, DB_DELIVERY, NULL), ERR_OK);
+    for (bool on = cursor_seek(&c, NULL); on; on = cursor_next(&c)) {
+        struct key k;
+        struct slice s;
+        kind_key(KIND_WEBHOOK, key_read_u64(c.key.b), key_read_u64(c.key.b + 8), &k);
+        assert_int_equal(store_get(t, DB_WEBHOOK, &k, &s), ERR_OK);
+    }
+    cursor_close(&c);
+    store_abort(t);
+}
+
 static void random_commands(void **state)
 {
     const char *given = getenv("SEED");
@@ -1458,6 +1583,8 @@ static void random_commands(void **state)
         }
         if (turn_of.n)
             play_turn();
+        check_store();
+        check_swept();
         check_store();
         stage_close();
         if (given)
