@@ -17,6 +17,7 @@ STREAMS = [op for op in OPERATIONS if op.stream]
 APPROVALS, DESKTOPS, KEYS, WORKERS, USERS = ('/api/mission-control/approvals', '/api/desktops', '/api/auth/api-keys', '/api/workers',
                                                 '/api/users')
 PASSWORD = 'seven lamps above the pier'     # as in the examples
+NOWHERE = 'http://127.0.0.1:9/hook'          # examples of webhooks send nothing out of this machine
 produced = {}      # operationId -> statuses as described
 played = set()
 
@@ -34,7 +35,7 @@ class World:
     def __init__(self):
         self.i = Install(gateways=2, workers=2)
         self.viewer, self.operator = self.i.make_key('viewer'), self.i.make_key('operator')
-        self.n, self.runners = 0, []
+        self.n, self.runners, self.later = 0, [], []     # later: what takes back what a conflict was made of
         self.streams = [(op, self.i.stream(op.path + '?include=output,metrics', gw=1)) for op in STREAMS]
 
     def post(self, path, body=None, status=201):
@@ -140,6 +141,26 @@ class World:
         """An admin key of another workspace."""
         return self.post('/api/workspaces', {'name': 'other', 'admin': {'username': self.name('person')}})['key']
 
+    def webhook(self, **more):
+        return self.post('/api/webhooks', {'url': NOWHERE, 'events': ['task.failed'], **more})['id']
+
+    def full_of_webhooks(self):
+        while True:
+            a = self.i.api('POST', '/api/webhooks', {'url': NOWHERE, 'events': ['task.failed']})
+            if a.status != 201:
+                return
+            self.later.append(lambda h=a.json['id']: self.i.api('DELETE', '/api/webhooks/' + h).ok(204))
+
+    def full_of_tests(self):
+        """A webhook whose tests nobody takes, since the workers stand still."""
+        h = self.webhook()
+        for worker in self.i.workers:
+            worker.pause()
+            self.later.append(worker.resume)
+        for _ in range(8):
+            self.post('/api/webhooks/%s/test' % h, status=202)
+        return h
+
     def key(self):
         return self.post(KEYS, {'name': 'to be revoked'})['id']
 
@@ -160,6 +181,7 @@ NEEDS = {
     'getDesktop': lambda w: 'desktop_1', 'editDesktop': World.desktop, 'deleteDesktop': World.desktop, 'startDesktop': World.stopped,
     'stopDesktop': World.desktop, 'restartDesktop': World.desktop, 'getDesktopMetrics': lambda w: 'desktop_1', 'getAgent': lambda w: 'agent_1',
     'editAgent': World.agent, 'drainWorker': World.drainable, 'revokeKey': World.key, 'login': World.mara, 'logout': World.by_cookie,
+    'editWebhook': World.webhook, 'deleteWebhook': World.webhook, 'listDeliveries': World.webhook, 'testWebhook': World.webhook,
     'changePassword': World.by_cookie, 'editUser': World.user, 'deleteUser': World.user,
 }
 
@@ -203,6 +225,8 @@ CONFLICTS = {
     'restartDesktop': {'state': lambda w: (w.stopped(), None, {})},
     'createWorker': {'taken': lambda w: (None, _taken_worker(w), {})},
     'createComment': {'full': lambda w: (w.full_of_comments(), {'content': 'one more'}, {})},
+    'createWebhook': {'full': lambda w: (w.full_of_webhooks(), {'url': NOWHERE}, {})},
+    'testWebhook': {'disabled': lambda w: (w.webhook(enabled=False), None, {}), 'waiting': lambda w: (w.full_of_tests(), None, {})},
     'createUser': {'taken': lambda w: (None, {'username': 'ADMIN', 'role': 'viewer'}, {})},
     'editUser': {'last': lambda w: ('user_1', {'role': 'viewer'}, {})},
     'deleteUser': {'last': lambda w: ('user_1', None, {})},
@@ -235,6 +259,7 @@ ALONE = {'session', 'stats'}
 # Bodies of examples that can be sent only once as they are.
 ONCE = {
     'createWorker': lambda w, body: {**body, 'name': w.name(body['name'])},
+    'createWebhook': lambda w, body: {**body, 'url': NOWHERE},
     'createUser': lambda w, body: {**body, 'username': w.name(body['username'])},
     'createWorkspace': lambda w, body: {**body, 'admin': {**body['admin'], 'username': w.name('quinn')}},
 }
@@ -440,6 +465,8 @@ def test_conflicts(world, op):
             continue     # ten thousand requests
         target, body, headers = make(world)
         a = note(op, world.i.api(op.method, op.url(target) if op.kind else op.url(), body, headers=headers))
+        while world.later:
+            world.later.pop()()
         j = a.error(409, want[name])
         assert j.get('field') == examples(media)[name].get('field'), j
     played.add(('conflicts', op.id))

@@ -5,7 +5,7 @@ import http.client
 import json
 
 import pytest
-from described import BY_ID, MISSING_ID, OPERATIONS, deref
+from described import MISSING_ID, OPERATIONS, deref, errors
 from harness import STRETCH, Answer, Install
 
 pytestmark = pytest.mark.xdist_group('parameters')
@@ -56,12 +56,13 @@ def target(i, op):
     if op.kind is None:
         return op.url()
     if op.kind not in i.real:
-        make = MADE[op.kind]
-        i.real[op.kind] = i.api('POST', BY_ID[make].path, next(iter(BY_ID[make].examples.values()))).ok(201)['id']
+        path, body = MADE[op.kind]
+        i.real[op.kind] = i.api('POST', path, body).ok(201)['id']
     return op.url(i.real[op.kind])
 
 
-MADE = {'key': 'createKey', 'user': 'createUser', 'webhook': 'createWebhook'}
+MADE = {'key': ('/api/auth/api-keys', {'name': 'k'}), 'user': ('/api/users', {'username': 'somebody', 'role': 'viewer'}),
+        'webhook': ('/api/webhooks', {'url': 'http://127.0.0.1:9/hook', 'events': ['task.failed']})}
 
 
 # ---------------------------------------------------------------- query parameters
@@ -259,6 +260,8 @@ def test_member(own, op, path, m, needed):
     def send(text):
         return judged(op, call(op.method, url, text.encode('utf-8', 'surrogatepass') if isinstance(text, str) else text), (field, text[:200]))
     for v in values(m):
+        if not errors(m, json.loads(v)) and v != '1e2':     # that it is a whole number is a matter of opinion; not of ours
+            continue
         a = send(with_member(right, path, v))
         j = a.error(400)
         named = j.get('field', '')
