@@ -1,7 +1,9 @@
 """The description of the API is true: every example of every operation that is served is played, every answer is judged by the
 description, and every status it names is produced, or stands on a list with the reason why not."""
 import collections
+import hmac
 import http.client
+import http.server
 import json
 import socket
 import threading
@@ -33,7 +35,7 @@ class World:
     """An installation, and a maker of whatever an operation needs to succeed."""
 
     def __init__(self):
-        self.i = Install(gateways=2, workers=2)
+        self.i = Install(gateways=2, workers=2, env={'MC_WEBHOOK_ALLOW': '127.0.0.1'})
         self.viewer, self.operator = self.i.make_key('viewer'), self.i.make_key('operator')
         self.n, self.runners, self.later = 0, [], []     # later: what takes back what a conflict was made of
         self.streams = [(op, self.i.stream(op.path + '?include=output,metrics', gw=1)) for op in STREAMS]
@@ -550,6 +552,47 @@ def test_frames(world):
             assert not errors(op.frame_schema(), f.data), f.data
 
 
+# ---------------------------------------------------------------- what webhooks receive
+
+class Receiver(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.server.got.append((self.headers, self.rfile.read(int(self.headers['Content-Length']))))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *a):
+        pass
+
+
+@pytest.mark.skipif('createWebhook' not in BY_ID, reason='no webhooks are served')
+def test_what_a_webhook_receives(world):
+    """Each request is as `webhooks` describes it: header fields, body, and a signature that can be checked."""
+    server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Receiver)
+    server.got = []
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    told = DOC['webhooks']['event']['post']
+    try:
+        hook = world.post('/api/webhooks', {'url': 'http://127.0.0.1:%d/in' % server.server_port, 'secret': 'a-secret'})
+        world.i.act(world.review(), 'review', {'decision': 'approve'}).ok()
+        world.post('/api/mission-control/maintenance', {'description': 'soon', 'expectedDurationMinutes': 5})
+        world.post('/api/webhooks/%s/test' % hook['id'], status=202)
+        want = {'task.created', 'task.started', 'task.completed', 'task.review', 'approval.created', 'approval.resolved', 'session.started',
+                'session.completed', 'system.maintenance', 'webhook.test'}
+        wait_until(lambda: 'all came: %s' % [h['X-Mc-Event'] for h, _ in server.got], lambda: want <= {h['X-Mc-Event'] for h, _ in server.got}, 30)
+        for head, body in list(server.got):
+            for p in told['parameters']:
+                assert not errors(p['schema'], head[p['name']]), (p['name'], head[p['name']])
+            event = json.loads(body)
+            assert not errors(told['requestBody']['content']['application/json']['schema'], event), event
+            assert event['type'] == head['X-Mc-Event'] and head['Content-Type'] == 'application/json'
+            signed = ('%s.%s.' % (head['X-Mc-Timestamp'], head['X-Mc-Delivery'])).encode() + body
+            assert head['X-Mc-Signature'] == 'v1=' + hmac.new(b'a-secret', signed, 'sha256').hexdigest()
+        world.i.api('DELETE', '/api/webhooks/' + hook['id']).ok(204)
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 # ---------------------------------------------------------------- over the limit, and without a broker
 
 def test_over_the_limit():
@@ -583,7 +626,8 @@ def test_without_a_broker():
             if op.stream:
                 with Stream(i.port(), op.path, key=i.key) as s:
                     return Answer(s.status, s.headers, b'')
-            return i.api(op.method, op.url(), next(iter(op.examples.values()), None), key=i.key if op.security else None)
+            url = op.url() + ('?of=broker' if op.id == 'getMetrics' else '')     # a gateway has figures of its own
+            return i.api(op.method, url, next(iter(op.examples.values()), None), key=i.key if op.security else None)
         answers = {}
         threads = [threading.Thread(target=lambda op=op: answers.__setitem__(op.id, ask(op))) for op in OPERATIONS]
         for t in threads:
