@@ -10,7 +10,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from described import BY_ID, DOC, MISSING_ID, OPERATIONS, errors, examples
+from described import BY_ID, DOC, MISSING_ID, OPERATIONS, errors, examples, undescribed
 from harness import SANITIZED, STRETCH, TASKS, Answer, Install, Stream, http_call, wait_until
 
 pytestmark = pytest.mark.xdist_group('openapi')     # the last test looks at what the others have seen
@@ -463,7 +463,7 @@ def test_conflicts(world, op):
     want = {name: e['code'] for name, e in examples(media).items()}
     assert set(want) == set(CONFLICTS.get(op.id, {}))
     for name, make in CONFLICTS[op.id].items():
-        if name == 'full' and SANITIZED:
+        if op.id == 'createComment' and SANITIZED:
             continue     # ten thousand requests
         target, body, headers = make(world)
         a = note(op, world.i.api(op.method, op.url(target) if op.kind else op.url(), body, headers=headers))
@@ -533,8 +533,9 @@ def test_frames(world):
         judged = collections.Counter()
         for f in frames:
             judged[f.type] += 1
-            if judged[f.type] < 200:     # there are thousands of some
+            if judged[f.type] <= 30:     # there are thousands of some
                 assert not errors(op.frame_schema(), f.data), (op, f.data, errors(op.frame_schema(), f.data))
+                assert not undescribed(op.frame_schema(), f.data), (op, f.data)
             assert (f.id is None) == (f.type in ('desktop.metrics', 'task.output', 'stream.resync')), f
         with world.i.stream(op.path + '?lastEventId=99999999999') as again:
             f = again.wait('stream.resync')
@@ -542,7 +543,7 @@ def test_frames(world):
     assert {'task.created', 'task.started', 'task.completed', 'task.failed', 'task.review', 'task.cancelled', 'approval.created', 'approval.resolved',
             'desktop.started', 'desktop.stopped', 'task.output', 'desktop.metrics'} <= seen['streamActivity']
     assert {'task.created', 'task.updated', 'task.deleted', 'task.reviewed', 'session.started', 'session.completed', 'session.failed',
-            'agent.status_changed'} <= seen['streamFeed']
+            'agent.status_changed', 'task.commented', 'system.maintenance'} <= seen['streamFeed']
     assert {'desktop.status', 'desktop.agentReady', 'desktop.metrics'} <= seen['streamDesktops']
     op = BY_ID['getTaskOutput']
     with world.i.stream(op.url(world.done())) as s:
@@ -583,7 +584,8 @@ def test_what_a_webhook_receives(world):
             for p in told['parameters']:
                 assert not errors(p['schema'], head[p['name']]), (p['name'], head[p['name']])
             event = json.loads(body)
-            assert not errors(told['requestBody']['content']['application/json']['schema'], event), event
+            schema = told['requestBody']['content']['application/json']['schema']
+            assert not errors(schema, event) and not undescribed(schema, event), event
             assert event['type'] == head['X-Mc-Event'] and head['Content-Type'] == 'application/json'
             signed = ('%s.%s.' % (head['X-Mc-Timestamp'], head['X-Mc-Delivery'])).encode() + body
             assert head['X-Mc-Signature'] == 'v1=' + hmac.new(b'a-secret', signed, 'sha256').hexdigest()
