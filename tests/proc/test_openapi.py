@@ -37,7 +37,7 @@ class World:
     def __init__(self):
         self.i = Install(gateways=2, workers=2, env={'MC_WEBHOOK_ALLOW': '127.0.0.1'})
         self.viewer, self.operator = self.i.make_key('viewer'), self.i.make_key('operator')
-        self.n, self.runners, self.later = 0, [], []     # later: what takes back what a conflict was made of
+        self.n, self.turn, self.runners, self.later = 0, 0, [], []     # later: what takes back what a conflict was made of
         self.streams = [(op, self.i.stream(op.path + '?include=output,metrics', gw=1)) for op in STREAMS]
 
     def post(self, path, body=None, status=201):
@@ -334,7 +334,11 @@ def replay(w, op, body, query=(), headers=()):
     if op.id in ONCE:
         body = ONCE[op.id](w, body)
     url = (op.url(more['id']) if op.kind else op.url()) + ('?' + '&'.join(parts) if parts else '')
-    a = call(w, op, url, more.get('body', body), {**dict(headers), **more.get('headers', {})}, more.get('key'))
+    w.turn = 1 - w.turn     # one gateway after the other
+    h = {**dict(headers), **more.get('headers', {})}
+    if 'Origin' in h:
+        h['Origin'] = w.i.url(w.turn)
+    a = call(w, op, url, body, h, more.get('key'), w.turn)
     assert 200 <= a.status < 300, '%s %s %s %s' % (op, url, body, a)
     assert not op.stream or a.headers['X-Accel-Buffering'] == 'no'
     return note(op, a)
