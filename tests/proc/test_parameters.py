@@ -5,7 +5,7 @@ import http.client
 import json
 
 import pytest
-from described import BY_ID, MISSING_ID, OPERATIONS, deref
+from described import MISSING_ID, OPERATIONS, deref, errors
 from harness import STRETCH, Answer, Install
 
 pytestmark = pytest.mark.xdist_group('parameters')
@@ -24,9 +24,26 @@ class Client:
         if body is not None:
             h['Content-Type'] = 'application/json'
         h.update(headers or {})
+        return self.answer(lambda: self.c.request(method, url, body=body, headers=h))
+
+    def twice(self, method, url, name, value, body, key=None):
+        """A header field that stands there twice."""
+        def ask():
+            self.c.putrequest(method, url)
+            if key != '':
+                self.c.putheader('x-api-key', self.key)
+            self.c.putheader(name, value)
+            self.c.putheader(name, value)
+            if body is not None:
+                self.c.putheader('Content-Type', 'application/json')
+                self.c.putheader('Content-Length', str(len(body)))
+            self.c.endheaders(body)
+        return self.answer(ask)
+
+    def answer(self, ask):
         for again in (False, True):
             try:
-                self.c.request(method, url, body=body, headers=h)
+                ask()
                 r = self.c.getresponse()
                 break
             except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
@@ -56,12 +73,13 @@ def target(i, op):
     if op.kind is None:
         return op.url()
     if op.kind not in i.real:
-        make = MADE[op.kind]
-        i.real[op.kind] = i.api('POST', BY_ID[make].path, next(iter(BY_ID[make].examples.values()))).ok(201)['id']
+        path, body = MADE[op.kind]
+        i.real[op.kind] = i.api('POST', path, body).ok(201)['id']
     return op.url(i.real[op.kind])
 
 
-MADE = {'key': 'createKey', 'user': 'createUser', 'webhook': 'createWebhook'}
+MADE = {'key': ('/api/auth/api-keys', {'name': 'k'}), 'user': ('/api/users', {'username': 'somebody', 'role': 'viewer'}),
+        'webhook': ('/api/webhooks', {'url': 'http://127.0.0.1:9/hook', 'events': ['task.failed']})}
 
 
 # ---------------------------------------------------------------- query parameters
@@ -259,6 +277,8 @@ def test_member(own, op, path, m, needed):
     def send(text):
         return judged(op, call(op.method, url, text.encode('utf-8', 'surrogatepass') if isinstance(text, str) else text), (field, text[:200]))
     for v in values(m):
+        if not errors(m, json.loads(v)) and v != '1e2':     # that it is a whole number is a matter of opinion; not of ours
+            continue
         a = send(with_member(right, path, v))
         j = a.error(400)
         named = j.get('field', '')
@@ -293,6 +313,41 @@ def test_no_object(own, op):
     for text in [b'[]', b'1', b'"x"', b'null', b'true', b'{', b'}', b'{}{}', b'{"a":1,}', b'{a:1}', b'\xff\xfe{\x00}\x00', b'\xef\xbb\xbf{}', b'{"a":1}\x00', b' ', b'//\n{}',
                  b'{"a":' * 70 + b'1' + b'}' * 70, b'[' * 200000]:
         judged(op, own.calls[1](op.method, op.url(MISSING_ID), text), text[:40]).error(400, 'BAD_JSON')
+
+
+# ---------------------------------------------------------------- header fields
+
+FIELDS = [b'', b'x', b'-1', b'1.5', b'0x1', b'1 2', b',,,', b'"', b'W/"', b'\xff\xfe', b'\xc3\xa9', b'x' * 5000, b'0', b'1', b'*', b'null', b"';--", b'%00', b'\x80' * 300]
+HEADERS = [(op, p) for op in OPERATIONS for p in op.params if p['in'] == 'header']
+
+
+@pytest.mark.parametrize('op,p', HEADERS, ids=['%s-%s' % (op, p['name']) for op, p in HEADERS])
+def test_header(own, op, p):
+    """On an object that is not there, or a read; a field at fault is named."""
+    body = b'{}' if op.needs_body else None
+    for gw in (0, 1):
+        for v in FIELDS:
+            a = judged(op, own.calls[gw](op.method, op.url(MISSING_ID), body, headers={p['name']: v}), (p['name'], v))
+            assert a.status in (200, 204, 304, 404) or a.json['code'] in ('MISSING_FIELD',) or a.json.get('field') == p['name'], (p['name'], v, a)
+        a = own.calls[gw].twice(op.method, op.url(MISSING_ID), p['name'], p.get('example', '1'), body)
+        judged(op, a, p['name'])
+        if p['name'] in ('X-Mc-Min-Sequence', 'Idempotency-Key') or op.stream:
+            assert a.json.get('field') == p['name'], a
+
+
+CREDENTIALS = [{'Authorization': 'Bearer'}, {'Authorization': 'Bearer '}, {'Authorization': 'Bearer  x  '}, {'Authorization': 'Basic dXNlcjpwYXNz'}, {'Authorization': ''},
+               {'Authorization': b'Bearer \xff'}, {'Authorization': 'Bearer ' + 'x' * 6000}, {'x-api-key': ''}, {'x-api-key': ' '}, {'x-api-key': b'\xff\xfe'}, {'x-api-key': 'mc_k_' + 'A' * 43},
+               {'x-api-key': 'mc_k_'}, {'x-api-key': 'x' * 6000}, {'Cookie': 'mc-session='}, {'Cookie': 'mc-session=mc_s_' + 'A' * 43}, {'Cookie': '=;;;mc-session'}, {'Cookie': 'a=b; mc-session="x"'},
+               {'Cookie': '__Host-mc-session=x; mc-session=y'}, {'Cookie': b'mc-session=\xff'}, {'Cookie': 'x' * 6000}]
+
+
+@pytest.mark.parametrize('op', [op for op in OPERATIONS if op.security], ids=repr)
+def test_odd_credentials(own, op):
+    for h in CREDENTIALS:
+        a = judged(op, own.calls[0](op.method, op.url(MISSING_ID), key='', headers=h), h)
+        assert a.status == 401 and a.headers['WWW-Authenticate'], (h, a)
+    a = own.calls[0].twice(op.method, op.url(MISSING_ID), 'x-api-key', own.key, None, key='')
+    assert judged(op, a, 'two keys').status == 400
 
 
 # ---------------------------------------------------------------- ids and roles
