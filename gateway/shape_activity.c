@@ -125,7 +125,7 @@ static void webhook_fired(struct json *j, const Wire__Row *r)
     text(j, "error", r->error);
 }
 
-// Either one field with its values, or the names of those that were given, without them.
+// One field with its values; rows of the first version named all that were given, without them.
 static void named_edit(struct json *j, const Wire__Row *r)
 {
     char field[FIELD_MAX];

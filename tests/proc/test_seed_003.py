@@ -139,8 +139,10 @@ def test_the_rest_of_the_trail(own):
     assert k['entity_type'] == 'key' and k['data'] == {'name': 'short lived', 'role': 'viewer'} and k['entity'] is None
     live = next(a for a in by['key.created'] if a['entity_id'] == 1)
     assert live['entity'] == {'type': 'key', 'id': 1, 'name': 'admin-api-key', 'role': 'admin'}
-    [d] = by['desktop.updated']
-    assert d['data']['name'] == 'DataAnalyst' and set(d['data']['fields']) == {'max_tasks', 'pool'}
+    edits = by['desktop.updated']
+    assert {e['data']['field'] for e in edits} == {'max_tasks', 'pool'} and len(edits) == 2
+    assert all(e['data']['name'] == 'DataAnalyst' and e['data']['old_value'] != e['data']['new_value'] for e in edits)
+    d = edits[0]
     assert d['entity']['name'] == 'DataAnalyst' and d['entity']['status'] in ('booting', 'running', 'stopped', 'error')
     assert by['user.created'][0]['entity'] == {'type': 'user', 'id': 1, 'name': 'admin', 'role': 'admin'}
     assert {a['data']['to'] for a in by['agent.status_changed']} <= {'offline', 'error', 'online', 'idle'}
