@@ -85,6 +85,7 @@ static void comment(struct json *j, const Wire__Row *r)
 static void agent_created(struct json *j, const Wire__Row *r)
 {
     json_put_cut(j, "name", r->name, EVENT_TEXT_MAX);
+    text(j, "role", r->agent_role);
     number(j, "desktop_id", r->desktop);
 }
 
