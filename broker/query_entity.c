@@ -95,12 +95,11 @@ static enum err show_key(struct query *q, const Wire__Row *row, Wire__AuditEntit
 
 static enum err show_webhook(struct query *q, const Wire__Row *row, Wire__AuditEntity *o)
 {
-    struct key k = { .n = 0 };
-    struct slice s;
-    enum err e = store_get(q->txn, DB_WEBHOOK, key_u64(key_u64(&k, row->workspace), row->entity), &s);
+    Rec__Webhook *h;
+    enum err e = kind_get(q->txn, q->arena, KIND_WEBHOOK, row->workspace, row->entity, &h);
     if (e)
         return e;
-    o->name = row->name;
+    o->name = h->name;
     return ERR_OK;
 }
 

@@ -139,8 +139,8 @@ def test_the_rest_of_the_trail(own):
     assert k['entity_type'] == 'key' and k['data'] == {'name': 'short lived', 'role': 'viewer'} and k['entity'] is None
     live = next(a for a in by['key.created'] if a['entity_id'] == 1)
     assert live['entity'] == {'type': 'key', 'id': 1, 'name': 'admin-api-key', 'role': 'admin'}
-    [d] = by['desktop.updated']
-    assert d['data']['name'] == 'DataAnalyst' and set(d['data']['fields']) == {'max_tasks', 'pool'}
+    d, two = by['desktop.updated']
+    assert {x['data']['field']: x['data']['new_value'] for x in (d, two)} == {'max_tasks': '3', 'pool': 'p'} and d['data']['name'] == 'DataAnalyst'
     assert d['entity']['name'] == 'DataAnalyst' and d['entity']['status'] in ('booting', 'running', 'stopped', 'error')
     assert by['user.created'][0]['entity'] == {'type': 'user', 'id': 1, 'name': 'admin', 'role': 'admin'}
     assert {a['data']['to'] for a in by['agent.status_changed']} <= {'offline', 'error', 'online', 'idle'}
