@@ -110,9 +110,12 @@ static void login(struct json *j, const Wire__Row *r)
 }
 
 static void key_data(struct json *j, const Wire__Row *r)
+// Keys, and users when they are made.
+static void with_role(struct json *j, const Wire__Row *r)
 {
     named(j, r);
-    json_put_str(j, "role", role_name(r->key_role));
+    if (r->key_role)
+        json_put_str(j, "role", role_name(r->key_role));
 }
 
 // Delivered, or given up with the error of the last attempt.
@@ -127,29 +130,29 @@ static void webhook_fired(struct json *j, const Wire__Row *r)
 }
 
 // One field with its values; rows of the first version named all that were given, without them.
+// What was delivered, or, with an error, given up.
+static void webhook_fired(struct json *j, const Wire__Row *r)
+{
+    named(j, r);
+    number(j, "delivery_id", r->delivery);
+    number(j, "event_id", r->event);
+    text(j, "event_type", r->event_type);
+    text(j, "error", r->error);
+}
+
+// One field; its values, unless they are secret.
 static void named_edit(struct json *j, const Wire__Row *r)
 {
     char field[FIELD_MAX];
 
     named(j, r);
-    if (*r->old_value || *r->new_value) {
-        edited(j, r);
-        return;
-    }
     if (!*r->field)
         return;
-    json_key(j, "fields");
-    json_open(j, '[');
-    for (const char *p = r->field; *p;) {
-        char one[FIELD_MAX];
-        size_t n = strcspn(p, ","), kept = n < sizeof one ? n : sizeof one - 1;
-        memcpy(one, p, kept);
-        one[kept] = 0;
-        event_field_word(one, field, sizeof field);
-        json_str(j, field);
-        p += n + (p[n] == ',');
-    }
-    json_close(j, ']');
+    event_field_word(r->field, field, sizeof field);
+    if (*r->old_value || *r->new_value)
+        change(j, field, r);
+    else
+        json_put_str(j, "field", field);
 }
 
 static data_writer *const writers[ROW_COUNT] = {
@@ -172,9 +175,9 @@ static data_writer *const writers[ROW_COUNT] = {
     [ROW_USER_LOGOUT] = named,
     [ROW_WEBHOOK_FIRED] = webhook_fired,
     [ROW_SETTINGS_UPDATED] = edited,
-    [ROW_KEY_CREATED] = key_data,
-    [ROW_KEY_REVOKED] = key_data,
-    [ROW_USER_CREATED] = named,
+    [ROW_KEY_CREATED] = with_role,
+    [ROW_KEY_REVOKED] = with_role,
+    [ROW_USER_CREATED] = with_role,
     [ROW_USER_UPDATED] = named_edit,
     [ROW_USER_DELETED] = named,
     [ROW_DESKTOP_CREATED] = named,
