@@ -5,12 +5,14 @@ import itertools
 import json
 import os
 import re
+import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from harness import ACTIVITY, STRETCH, TASKS, Answer, Install, Stream, http_call, wait_until
 from test_api import ROUTES, name, newest, path_of
+from test_http_raw import certificate  # noqa: F401
 from test_seed_002 import NODE, Es
 
 FEED, DESKTOPS = '/api/mission-control/stream', '/api/desktops/stream'
@@ -112,6 +114,33 @@ def test_under_tls_the_cookie_is_bound_to_the_host(own):
     b.call('GET', ME).ok()
     a = b.call('POST', LOGOUT, X_Forwarded_Proto='https', Origin='https://127.0.0.1:%d' % own.port())
     assert a.status == 204 and a.headers['Set-Cookie'].startswith('__Host-mc-session=;') and 'Secure' in a.headers['Set-Cookie']
+
+
+def test_served_over_tls(fresh, certificate):
+    cert, key = certificate
+    i = fresh(gateways=1, workers=0, gateway_args=('--tls-cert', cert, '--tls-key', key), ready=False)
+    context = ssl.create_default_context(cafile=cert)
+
+    def call(method, path, body=None, **headers):
+        c = http.client.HTTPSConnection('localhost', i.port(), timeout=10 * STRETCH, context=context)
+        try:
+            h = {'Content-Type': 'application/json'} if body is not None else {}
+            h.update({k.replace('_', '-'): v for k, v in headers.items()})
+            c.request(method, path, json.dumps(body) if body is not None else None, h)
+            r = c.getresponse()
+            return Answer(r.status, r.headers, r.read())
+        finally:
+            c.close()
+    wait_until('ready', lambda: call('GET', '/readyz').status == 200, 15)
+    call('POST', PASSWORD, {'newPassword': SECRET}, x_api_key=i.key).ok(204)
+    a = call('POST', LOGIN, {'username': 'admin', 'password': SECRET})
+    assert a.ok() and a.headers['Set-Cookie'].endswith('; Path=/; HttpOnly; SameSite=Lax; Max-Age=604800; Secure')
+    cookie, here = a.headers['Set-Cookie'].split(';')[0], 'https://localhost:%d' % i.port()
+    assert cookie.startswith('__Host-mc-session=mc_s_')
+    assert call('GET', ME, Cookie=cookie).ok()['username'] == 'admin'
+    call('POST', LOGOUT, Cookie=cookie, Origin=here.replace('https', 'http')).error(403, 'CROSS_ORIGIN')
+    call('POST', LOGOUT, Cookie=cookie, Origin=here).ok(204)
+    call('GET', ME, Cookie=cookie).error(401)
 
 
 def test_logout_with_a_key_ends_nothing(own):

@@ -69,6 +69,15 @@ def test_a_workspace_is_made(two):
     two.api('POST', WORKSPACES, {'name': 'again', 'admin': {'username': 'EVE'}}).error(409, 'NAME_TAKEN', field='admin.username')
 
 
+def test_workers_are_the_installations(two):
+    """A worker runs what any workspace asks for: only admins of the first one may add one, or take one away."""
+    before = newest(two)
+    two.api('POST', '/api/workers', {'name': 'eves'}, key=two.eve).error(403, 'FORBIDDEN')
+    two.api('POST', '/api/workers/worker_1/drain', key=two.eve).error(403, 'FORBIDDEN')
+    assert newest(two) == before
+    two.api('POST', '/api/workers', {'name': 'admins'}).ok(201)
+
+
 def test_it_has_everything_of_its_own(two):
     eve = {'key': two.eve}
     for path in [TASKS, SESSIONS, APPROVALS + '?status=approved', DESKTOPS] + ([WEBHOOKS] if has(WEBHOOKS) else []):
