@@ -73,7 +73,8 @@ struct key *key_bytes(struct key *k, const void *p, size_t n)
 {
     if (n > STORE_KEY_MAX - k->n)
         abort();
-    memcpy(k->b + k->n, p, n);
+    if (n)
+        memcpy(k->b + k->n, p, n);
     k->n += n;
     return k;
 }
