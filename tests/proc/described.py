@@ -117,6 +117,7 @@ class Operation:
         self.examples = examples(body['content']['application/json']) if self.needs_body else {}
         self.responses = {s: deref(r) for s, r in self.raw['responses'].items()}
         self.security = self.raw.get('security', DOC['security'])
+        self.seen = set()
         self.stream = list(self.responses.get('200', {}).get('content', {})) == ['text/event-stream']
 
     def __repr__(self):
@@ -156,8 +157,18 @@ class Operation:
         assert not wrong, '%s %s (%s): %s\n%r' % (self.method, self.path, a.status, '; '.join(wrong[:5]), a)
         return name
 
+    def _content(self, r, a):
+        """What is wrong with a body; one that came before in the same words was right."""
+        known = (a.status, a.headers['Content-Type'], a.raw)
+        if known not in self.seen:
+            wrong = self._wrong_content(r, a)
+            if wrong:
+                return wrong
+            self.seen.add(known)
+        return []
+
     @staticmethod
-    def _content(r, a):
+    def _wrong_content(r, a):
         kind = (a.headers['Content-Type'] or '').split(';')[0]
         if 'content' not in r:
             return ['it has a body'] if a.raw else []

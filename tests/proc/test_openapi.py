@@ -478,6 +478,20 @@ def test_conflicts(world, op):
     played.add(('conflicts', op.id))
 
 
+@pytest.mark.parametrize('op', [op for op in OPERATIONS if op.method in ('PATCH', 'PUT')], ids=repr)
+def test_nothing_to_change(world, op):
+    """An edit that names nothing, or what is there already, is answered 200 and writes no row."""
+    target = op.url(need(world, op)) if op.kind else op.url()
+    there = call(world, op, target, {})
+    assert note(op, there).status == 200
+    again = {k: v for k, v in there.json.items() if k in op.body['properties'] and k != 'chat'}
+    a = note(op, call(world, op, target, again))
+    assert a.ok() == {**a.json, **again}
+    n = op.kind and int(target.split('_')[-1])
+    rows = world.i.api('GET', '/api/activities?type=%s.updated&limit=500' % (op.kind or 'settings')).ok()['activities']
+    assert not [r for r in rows if op.kind and r['entity_id'] == n], rows
+
+
 def test_a_query_key_is_for_streams_only(world):
     for op in OPERATIONS:
         if not op.security:
