@@ -109,7 +109,6 @@ static void login(struct json *j, const Wire__Row *r)
     text(j, "method", r->text);
 }
 
-static void key_data(struct json *j, const Wire__Row *r)
 // Keys, and users when they are made.
 static void with_role(struct json *j, const Wire__Row *r)
 {
@@ -118,18 +117,6 @@ static void with_role(struct json *j, const Wire__Row *r)
         json_put_str(j, "role", role_name(r->key_role));
 }
 
-// Delivered, or given up with the error of the last attempt.
-static void webhook_fired(struct json *j, const Wire__Row *r)
-{
-    named(j, r);
-    text(j, "event_type", r->event_type);
-    number(j, "event_id", r->event);
-    number(j, "delivery_id", r->delivery);
-    json_put_str(j, "status", delivery_status_name(*r->error ? DELIVERY_FAILED : DELIVERY_DELIVERED));
-    text(j, "error", r->error);
-}
-
-// One field with its values; rows of the first version named all that were given, without them.
 // What was delivered, or, with an error, given up.
 static void webhook_fired(struct json *j, const Wire__Row *r)
 {
@@ -137,6 +124,7 @@ static void webhook_fired(struct json *j, const Wire__Row *r)
     number(j, "delivery_id", r->delivery);
     number(j, "event_id", r->event);
     text(j, "event_type", r->event_type);
+    json_put_str(j, "status", delivery_status_name(*r->error ? DELIVERY_FAILED : DELIVERY_DELIVERED));
     text(j, "error", r->error);
 }
 

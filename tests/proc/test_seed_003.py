@@ -147,10 +147,6 @@ def test_the_rest_of_the_trail(own):
     assert k['entity_type'] == 'key' and k['data'] == {'name': 'short lived', 'role': 'viewer'} and k['entity'] is None
     live = next(a for a in by['key.created'] if a['entity_id'] == 1)
     assert live['entity'] == {'type': 'key', 'id': 1, 'name': 'admin-api-key', 'role': 'admin'}
-    edits = by['desktop.updated']
-    assert {e['data']['field'] for e in edits} == {'max_tasks', 'pool'} and len(edits) == 2
-    assert all(e['data']['name'] == 'DataAnalyst' and e['data']['old_value'] != e['data']['new_value'] for e in edits)
-    d = edits[0]
     d, two = by['desktop.updated']
     assert {x['data']['field']: x['data']['new_value'] for x in (d, two)} == {'max_tasks': '3', 'pool': 'p'} and d['data']['name'] == 'DataAnalyst'
     assert d['entity']['name'] == 'DataAnalyst' and d['entity']['status'] in ('booting', 'running', 'stopped', 'error')

@@ -84,7 +84,7 @@ static void pieces(void **state)
     struct buf b;
 
     (void)state;
-    snprintf(expected, sizeof expected, "%s", whole(text, n, true));
+    assert_true((size_t)snprintf(expected, sizeof expected, "%s", whole(text, n, true)) < sizeof expected);
     for (size_t i = 0; i <= n; i++)
         for (size_t j = i; j <= n; j++) {
             struct escape e = { .lines = true };

@@ -21,14 +21,6 @@ static const uint64_t M = 60000, H = 3600000, D = 86400000;
 static struct fleet *fleet;
 static struct desktop desktop;   // what the fleet knows of desktop 1
 
-const uint64_t *fleet_figures(const struct fleet *f, uint64_t worker, const uint8_t **ret_known)
-{
-    (void)f;
-    (void)worker;
-    (void)ret_known;
-    return NULL;
-}
-
 static uint64_t seed;
 static uint64_t rnd(uint64_t n)
 {

@@ -152,7 +152,7 @@ static void data(void **state)
     r.event = 1523;
     r.event_type = z("task.failed");
     r.error = z("HTTP 500");
-    data_is(&r, "{\"name\":\"hook\",\"delivery_id\":9,\"event_id\":1523,\"event_type\":\"task.failed\",\"error\":\"HTTP 500\"}");
+    data_is(&r, "{\"name\":\"hook\",\"delivery_id\":9,\"event_id\":1523,\"event_type\":\"task.failed\",\"status\":\"failed\",\"error\":\"HTTP 500\"}");
 }
 
 // Rows of every kind, empty and with long texts: those that the view shows are written, as JSON, under their type.
