@@ -69,6 +69,7 @@ struct link {
 
     uint64_t started, ended[FAILURE_COUNT]; // sessions of this life; by how, 0: without a failure
     uint64_t figures_ms;               // when they were last told
+    struct self self;                  // looked at after a poll has gone, so that none is late for it
 
     uint64_t live_since_ms;
     size_t live_octets;
@@ -509,16 +510,14 @@ static size_t put_figures(struct link *l, Wire__Figure *all, Wire__Figure **list
 {
     uint64_t v[WORKER_FIGURE_N] = { 0 }, now = clock_mono_ms();
     unsigned ended;
-    struct self self;
     if (l->figures_ms && now - l->figures_ms < FIGURES_MS)
         return 0;
     l->figures_ms = now;
     (void)active(l, &ended);
-    self_look(&self);
-    v[FIGURE_WORKER_RESIDENT] = self.resident;
-    v[FIGURE_WORKER_FDS] = self.fds;
-    v[FIGURE_WORKER_CPU] = self.cpu_us;
-    v[FIGURE_WORKER_START] = self.start_ms;
+    v[FIGURE_WORKER_RESIDENT] = l->self.resident;
+    v[FIGURE_WORKER_FDS] = l->self.fds;
+    v[FIGURE_WORKER_CPU] = l->self.cpu_us;
+    v[FIGURE_WORKER_START] = l->self.start_ms;
     v[FIGURE_WORKER_STARTED] = l->started;
     v[FIGURE_WORKER_COMPLETED] = l->ended[FAILURE_NONE];
     v[FIGURE_WORKER_EXIT_NONZERO] = l->ended[FAILURE_EXIT_NONZERO];
@@ -580,6 +579,8 @@ static void send_poll(struct link *l)
     p->draining = l->draining;
     l->poll_due = false;
     peer_ask(l->peer, &p->call, items, 1, HOLD_MS + POLL_EXTRA_MS);
+    if (m.n_figures)
+        self_look(&l->self);
     free(h);
     free(list);
 }
@@ -719,6 +720,7 @@ enum err link_new(const struct link_conf *c, struct link **ret)
     l->job_conf = (struct job_conf){ .loop = c->loop, .spool = c->spool, .user = c->user, .stall_s = c->stall_s, .recorded = recorded_cb,
                                      .output = output_cb, .ended = ended_cb, .gone = gone_cb, .u = l };
     list_init(&l->jobs);
+    self_look(&l->self);
     crypto_random(&l->incarnation, sizeof l->incarnation);
     l->incarnation |= 1; // 0 is "none"
     for (int i = 0; i < POLLS; i++) {
