@@ -59,7 +59,8 @@ def test_history_from_real_probes(shared):
     assert one['stepSeconds'] == 3600 and max(p['memoryMax'] for p in one['points']) >= fine['points'][0]['memory']
 
 
-@pytest.mark.parametrize('query,step', [('?step=1', 10), ('?step=45', 50), ('?step=60', 60), ('?step=99999', 100000), ('?from=2020-01-01T00:00:00Z', None),
+@pytest.mark.parametrize('query,step', [('?step=1', 10), ('?step=45', 50), ('?step=60', 60), ('?step=99999', 100000),
+                                        ('?from=2020-01-01T00:00:00Z', None),
                                         ('?from=2020-01-01T00:00:00Z&to=2020-01-02T00:00:00Z', 3600), ('?from=2999-01-01T00:00:00Z', None),
                                         ('?to=2020-01-01T00:00:00Z', 3600)])
 def test_ranges_and_steps(shared, query, step):
@@ -70,7 +71,8 @@ def test_ranges_and_steps(shared, query, step):
         assert m['points'] == []
 
 
-@pytest.mark.parametrize('query,field', [('?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z', 'from'), ('?from=2026-01-02T00:00:00Z&to=2026-01-02T00:00:00Z', 'from'),
+@pytest.mark.parametrize('query,field', [('?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z', 'from'),
+                                         ('?from=2026-01-02T00:00:00Z&to=2026-01-02T00:00:00Z', 'from'),
                                          ('?from=yesterday', 'from'), ('?to=', 'to'), ('?step=x', 'step'), ('?to=2026-01-02', 'to')])
 def test_ranges_that_are_none(shared, query, field):
     shared.api('GET', '/api/desktops/%s/metrics%s' % (shared.desktop, query)).error(400, 'INVALID_FIELD', field=field)
@@ -121,7 +123,8 @@ def approach(i, s):
         threshold = min(100, round(d[what] / 0.95 + 0.01, 2))
 
         def told():
-            return next((f for f in alerts(s.frames) if f.payload['alert_type'] == 'high_' + what and f.payload['threshold'] == threshold), None)
+            return next((f for f in alerts(s.frames)
+                         if f.payload['alert_type'] == 'high_' + what and f.payload['threshold'] == threshold), None)
 
         def elsewhere():
             now = latest(i)
@@ -190,7 +193,9 @@ def test_maintenance_text_is_cut_in_the_event_and_needs_an_admin(shared):
     assert e['payload'] == {'description': 'é' * 1023 + '…', 'expected_duration_minutes': 525600}
     two = 'first line\nsecond line'
     assert shared.api('POST', MAINTENANCE, {'description': two, 'expectedDurationMinutes': 1}).ok(201)['payload']['description'] == two
-    for body, field in [({}, 'description'), ({'description': 'x'}, 'expectedDurationMinutes'), ({'expectedDurationMinutes': 5}, 'description')]:
+    for body, field in [({}, 'description'), ({'description': 'x'}, 'expectedDurationMinutes'),
+                        ({'expectedDurationMinutes': 5}, 'description')]:
         shared.api('POST', MAINTENANCE, body).error(400, 'MISSING_FIELD', field=field)
     for role in ('viewer', 'operator'):
-        shared.api('POST', MAINTENANCE, {'description': 'x', 'expectedDurationMinutes': 1}, key=shared.make_key(role)).error(403, 'FORBIDDEN')
+        key = shared.make_key(role)
+        shared.api('POST', MAINTENANCE, {'description': 'x', 'expectedDurationMinutes': 1}, key=key).error(403, 'FORBIDDEN')
