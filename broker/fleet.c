@@ -17,7 +17,8 @@
 #include "store_task.h"
 #include "turn.h"
 
-enum { RENEW_EVERY_MS = 5000, ARENA_MAX = 64 * 1024 * 1024, MINUTE_MS = 60 * 1000, CPU_SECONDS = 20, CPU_PROBES = 2, UNSAVED_MINUTES = 4 * 60 };
+enum { RENEW_EVERY_MS = 5000, ARENA_MAX = 64 * 1024 * 1024, MINUTE_MS = 60 * 1000, UNSAVED_MINUTES = 4 * 60 };
+enum { CPU_SECONDS = 20, CPU_PROBES = 2 }; // a cpu is judged by what this long, and this many probes, said
 
 // ---------------------------------------------------------------- desktops
 

@@ -8,8 +8,8 @@ from harness import ACTIVITY, Install, Stream, wait_until
 from test_seed_002 import Es
 
 OVERVIEW = '/api/mission-control/overview'
-TYPES = ['task.created', 'task.started', 'task.completed', 'task.failed', 'task.review', 'task.cancelled', 'desktop.started', 'desktop.stopped',
-         'desktop.error', 'approval.created', 'approval.resolved']
+TYPES = ['task.created', 'task.started', 'task.completed', 'task.failed', 'task.review', 'task.cancelled', 'desktop.started',
+         'desktop.stopped', 'desktop.error', 'approval.created', 'approval.resolved']
 TASK = {'taskId', 'desktopId', 'agentId', 'title', 'status', 'createdAt', 'startedAt', 'completedAt', 'error'}
 APPROVAL = {'approvalId', 'taskId', 'desktopId', 'status', 'decision', 'resolvedBy'}
 DESKTOP = {'desktopId', 'name', 'status', 'error'}
@@ -54,8 +54,9 @@ def test_every_event_type(shared):
     with shared.stream(gw=0) as s, shared.stream(gw=1) as other:
         got = play(shared, s)
         assert set(got) == set(TYPES) - {'desktop.error'}
-        want = {'task.created': 'pending', 'task.started': 'running', 'task.completed': 'done', 'task.failed': 'failed', 'task.review': 'review',
-                'task.cancelled': 'cancelled', 'desktop.started': 'running', 'desktop.stopped': 'stopped', 'approval.created': 'pending',
+        want = {'task.created': 'pending', 'task.started': 'running', 'task.completed': 'done', 'task.failed': 'failed',
+                'task.review': 'review', 'task.cancelled': 'cancelled', 'desktop.started': 'running',
+                'desktop.stopped': 'stopped', 'approval.created': 'pending',
                 'approval.resolved': 'approved'}
         for kind, f in got.items():
             assert set(f.data) == {'id', 'type', 'timestamp', 'payload'} and f.data['id'] == 'evt_%d' % f.id

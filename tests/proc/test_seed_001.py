@@ -142,7 +142,7 @@ def test_what_the_payloads_say(told):
     assert maintenance['payload'] == {'description': 'New disks', 'expected_duration_minutes': 30}
     for alert in of(told, 'system.alert'):
         assert alert['payload']['severity'] == alert['severity']
-        assert alert['payload']['value'] >= 0 and alert['payload']['threshold'] == 0.01
+        assert alert['payload']['value'] >= 0 and alert['payload']['threshold'] in (0.01, 90)    # 90: a busy machine's own
 
 
 def test_filter_by_type(told):

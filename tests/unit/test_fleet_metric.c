@@ -481,7 +481,8 @@ int main(void)
         return 1;
     log_init("test", log_level_find("error", &ok));
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(minutes_go_to_the_store, set_up, tear_down), cmocka_unit_test_setup_teardown(many_desktops, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(minutes_go_to_the_store, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(many_desktops, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_crossing_is_told_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_cpu_is_judged_by_its_mean, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_a_worker_may_not_say, set_up, tear_down),

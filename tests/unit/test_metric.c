@@ -111,7 +111,8 @@ static void check_pages(uint64_t minute)
             uint64_t at = last - rnd(metric_kept(level) + 1);
             struct metric_place where = metric_place(level, at);
             const struct page *p = &pages[level][where.slot];
-            struct metric_step got = { 0 }, want = model(at * ms, at * ms + ms < minute * 60000 + 60000 ? at * ms + ms : minute * 60000 + 60000);
+            uint64_t end = at * ms + ms, stored = minute * 60000 + 60000;
+            struct metric_step got = { 0 }, want = model(at * ms, end < stored ? end : stored);
             if (p->p.n_count && p->p.page == where.page)
                 metric_page_get(&p->p, where.index, &got);
             same(&got, &want);
@@ -246,7 +247,8 @@ static void which_level(void **state)
         assert_int_equal(c.step_ms, rows[i].want_s * 1000);
     }
     for (int i = 0; i < 200000; i++) { // whatever is asked: few enough points, that cover it, in steps of the level
-        uint64_t from = rnd(2) ? now - rnd(400 * D) : rnd(1ull << rnd(49)), to = from + 1 + rnd(1ull << rnd(48)), step = rnd(3) ? 0 : 1 + rnd(1ull << rnd(25));
+        uint64_t from = rnd(2) ? now - rnd(400 * D) : rnd(1ull << rnd(49)), to = from + 1 + rnd(1ull << rnd(48));
+        uint64_t step = rnd(3) ? 0 : 1 + rnd(1ull << rnd(25));
         struct metric_choice c;
         metric_choose(now, rnd(2) ? 0 : now - rnd(5 * H), from, to, step, &c);
         assert_true(c.n >= 1 && c.n <= METRIC_POINTS_MAX);
@@ -277,8 +279,8 @@ static void alerts(void **state)
         { A, 10000, 9000, A, 0 }, { A, 9000, 9000, A, 0 }, { A, 8500, 9000, A, 0 }, { A, 8499, 9000, R, 0 }, { A, 7600, 9000, R, 0 },
         { A, 7599, 9000, N, 0 }, { A, 0, 9000, N, 0 },
         // a small threshold has small slack: 10 %: near from 9, left below 8.5; above from 10, left below 9.5
-        { N, 899, 1000, N, 0 },  { N, 900, 1000, R, ROW_ALERT_NEAR }, { A, 950, 1000, A, 0 }, { A, 949, 1000, R, 0 }, { R, 850, 1000, R, 0 },
-        { R, 849, 1000, N, 0 },
+        { N, 899, 1000, N, 0 },  { N, 900, 1000, R, ROW_ALERT_NEAR }, { A, 950, 1000, A, 0 }, { A, 949, 1000, R, 0 },
+        { R, 850, 1000, R, 0 }, { R, 849, 1000, N, 0 },
         // the smallest
         { N, 0, 1, N, 0 }, { N, 1, 1, A, ROW_ALERT }, { A, 1, 1, A, 0 }, { A, 0, 1, N, 0 },
         // 100 %

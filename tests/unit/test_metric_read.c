@@ -274,7 +274,8 @@ static void questions_against_the_model(void **state)
                 restart();
             if (rnd(100))
                 continue;
-            static const uint64_t spans[] = { 1000, 60000, 600000, 3600000, 14400000, 86400000, 31 * 86400000ull, 366 * 86400000ull, 500 * 86400000ull };
+            static const uint64_t spans[] = { 1000, 60000, 600000, 3600000, 14400000, 86400000,
+                                              31 * 86400000ull, 366 * 86400000ull, 500 * 86400000ull };
             uint64_t span = spans[rnd(sizeof spans / sizeof *spans)], back = rnd(2) ? span : rnd(spans[rnd(9)]);
             uint64_t from = rnd(10) ? on.now - back : 0, to = from && rnd(2) ? from + 1 + rnd(span) : 0;
             check(from, to, rnd(3) ? 0 : 1 + rnd(rnd(2) ? 100 : 100000));
@@ -296,13 +297,15 @@ static void refusals(void **state)
     assert_int_equal(ask(2, 0, 0, 0, &a, &answer), ERR_NOT_FOUND);
     assert_int_equal(ask(0, 0, 0, 0, &a, &answer), ERR_NOT_FOUND);
     const struct { uint64_t from, to; const char *field; } rows[] = {
-        { 5, 5, "from" }, { 6, 5, "from" }, { UINT64_MAX, 0, "from" }, { UINT64_MAX, 5, "from" }, { 1, UINT64_MAX, "to" }, { 1ull << 48, 0, "to" },
+        { 5, 5, "from" }, { 6, 5, "from" }, { UINT64_MAX, 0, "from" }, { UINT64_MAX, 5, "from" },
+        { 1, UINT64_MAX, "to" }, { 1ull << 48, 0, "to" },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         assert_int_equal(ask(1, rows[i].from, rows[i].to, 0, &a, &answer), ERR_INVALID_FIELD);
         assert_string_equal(answer.field, rows[i].field);
     }
-    static const uint64_t fine[][3] = { { 1, 1ull << 48, 0 }, { 1, 2, UINT64_MAX }, { (1ull << 48) - 1, 0, 1 }, { 0, 2, 0 }, { 0, 1ull << 48, UINT64_MAX } };
+    static const uint64_t fine[][3] = { { 1, 1ull << 48, 0 }, { 1, 2, UINT64_MAX }, { (1ull << 48) - 1, 0, 1 },
+                                       { 0, 2, 0 }, { 0, 1ull << 48, UINT64_MAX } };
     for (size_t i = 0; i < sizeof fine / sizeof *fine; i++) {
         assert_int_equal(ask(1, fine[i][0], fine[i][1], fine[i][2], &a, &answer), ERR_OK);
         assert_int_equal(answer.metric_points->n_start_ms, 0);

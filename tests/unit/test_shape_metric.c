@@ -29,14 +29,16 @@ static void points(void **state)
     m.from_ms = 1773568800000;
     m.to_ms = 1773572400000;
     m.step_s = 10;
-    assert_string_equal(written(&m), "{\"desktopId\":\"desktop_7\",\"from\":\"2026-03-15T10:00:00.000Z\",\"to\":\"2026-03-15T11:00:00.000Z\","
+    assert_string_equal(written(&m), "{\"desktopId\":\"desktop_7\",\"from\":\"2026-03-15T10:00:00.000Z\","
+                                     "\"to\":\"2026-03-15T11:00:00.000Z\","
                                      "\"stepSeconds\":10,\"points\":[]}");
     m.start_ms = at;
     m.mean = mean;
     m.max = max;
     m.n_start_ms = 2;
     m.n_mean = m.n_max = 6;
-    assert_string_equal(written(&m), "{\"desktopId\":\"desktop_7\",\"from\":\"2026-03-15T10:00:00.000Z\",\"to\":\"2026-03-15T11:00:00.000Z\","
+    assert_string_equal(written(&m), "{\"desktopId\":\"desktop_7\",\"from\":\"2026-03-15T10:00:00.000Z\","
+                                     "\"to\":\"2026-03-15T11:00:00.000Z\","
                                      "\"stepSeconds\":10,\"points\":["
                                      "{\"timestamp\":\"2026-03-15T10:00:00.000Z\",\"cpu\":23.5,\"memory\":100,\"disk\":0,"
                                      "\"cpuMax\":23.6,\"memoryMax\":100,\"diskMax\":0},"
