@@ -189,7 +189,8 @@ def test_with_a_session_cookie(own):
         assert j['activities'] and {x['type'] for x in j['activities']} == {'task.updated'}
         assert own.api('GET', ACTIVITIES + '?stats=true&hours=48', key=None, headers=h, gw=gw).ok()['timeframe'] == '48 hours'
     [x] = [x for x in own.api('GET', ACTIVITIES + '?type=user.login', seen=a).ok()['activities'] if x['actor'] == 'lee']
-    assert x['entity_type'] == 'user' and x['entity']['name'] == 'lee' and x['data']['name'] == 'lee'
+    assert x['entity_type'] == 'user' and x['entity']['name'] == 'lee'
+    assert x['data']['name'] == 'lee' and x['data']['address'] == '127.0.0.1' and x['data']['method']
     own.api('POST', '/api/auth/logout', key=None, headers={**h, 'Origin': own.url()}).ok(204)
     for gw in (0, 1):
         wait_until('the session is over', lambda gw=gw: own.api('GET', ACTIVITIES, key=None, headers=h, gw=gw).status == 401)
