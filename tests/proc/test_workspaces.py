@@ -12,7 +12,7 @@ ABSENT = 987654321
 INSTALLATIONS = {'worker'}      # kinds that belong to no workspace
 RIGHT = {  # bodies that would be right for one's own
     'review': {'decision': 'approve'}, 'resolve': {'decision': 'approve'}, 'comments': {'content': 'x'},
-    'tasks/:id': {'title': 'taken over'}, 'desktops/:id': {'name': 'taken over'}, 'users/:id': {'role': 'admin', 'password': 'violet kettle 42'},
+    'tasks/:id': {'title': 'taken over'}, 'desktops/:id': {'name': 'taken over'}, 'users/:id': {'role': 'admin', 'password': 'violet admin kettle'},
     'agents/:id': {'name': 'taken over'}, 'webhooks/:id': {'enabled': False},
 }
 

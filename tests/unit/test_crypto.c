@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 #include <dirent.h>
+#include <sodium/crypto_pwhash.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,6 +103,39 @@ static void hashes(void **state)
     crypto_hash2(a, "mission", 7, " control", 8);
     crypto_hash(b, "mission control", 15);
     assert_memory_equal(a, b, sizeof a);
+}
+
+static void session_tokens(void **state)
+{
+    char a[API_KEY_MAX], b[API_KEY_MAX];
+    (void)state;
+    crypto_session_token(a);
+    crypto_session_token(b);
+    assert_string_not_equal(a, b);
+    assert_int_equal(strncmp(a, "mc_s_", 5), 0);
+    assert_true(crypto_session_token_form(a, strlen(a)));
+    assert_false(crypto_api_key_form(a, strlen(a))); // the one is never taken for the other
+    crypto_api_key(b);
+    assert_false(crypto_session_token_form(b, strlen(b)));
+    assert_false(crypto_session_token_form(a, strlen(a) - 1));
+}
+
+// A string that an earlier version, with weaker parameters, may have stored: right, and to be made anew.
+static void passwords(void **state)
+{
+    char hash[PASSWORD_HASH_SIZE], again[PASSWORD_HASH_SIZE];
+    (void)state;
+    assert_int_equal(crypto_password_hash("violet kettle 42", hash), ERR_OK);
+    assert_int_equal(crypto_password_hash("violet kettle 42", again), ERR_OK);
+    assert_string_not_equal(hash, again); // salted
+    assert_true(crypto_password_verify(hash, "violet kettle 42"));
+    assert_false(crypto_password_verify(hash, "violet kettle 4"));
+    assert_false(crypto_password_verify(hash, ""));
+    assert_false(crypto_password_verify("", "violet kettle 42"));
+    assert_false(crypto_password_stale(hash));
+    assert_int_equal(crypto_pwhash_str(again, "violet kettle 42", 16, crypto_pwhash_OPSLIMIT_MIN, crypto_pwhash_MEMLIMIT_MIN), 0);
+    assert_true(crypto_password_verify(again, "violet kettle 42"));
+    assert_true(crypto_password_stale(again));
 }
 
 static void api_keys(void **state)
@@ -327,7 +361,7 @@ static void wipes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(hashes), cmocka_unit_test(hmacs), cmocka_unit_test(webhook_secrets),        cmocka_unit_test(api_keys),         cmocka_unit_test(peer_names),
+        cmocka_unit_test(hashes), cmocka_unit_test(hmacs), cmocka_unit_test(webhook_secrets),        cmocka_unit_test(session_tokens), cmocka_unit_test(passwords), cmocka_unit_test(api_keys),         cmocka_unit_test(peer_names),
         cmocka_unit_test(signatures),    cmocka_unit_test(signature_parts_do_not_run_together),
         cmocka_unit_test(key_files),     cmocka_unit_test(broken_key_files), cmocka_unit_test(seals),
         cmocka_unit_test(secrets),       cmocka_unit_test(secret_beside),    cmocka_unit_test(wipes),

@@ -704,6 +704,20 @@ static void revocation(void **u)
         assert_int_equal(f[i]->ended, i % 3 != 0);
         fake_exchange_free(f[i]);
     }
+    f[0] = open_with(VIEW_FEED, "5:1", NULL, NULL, SIZE_MAX / 2, false);
+    f[1] = open_with(VIEW_FEED, "105:1", NULL, NULL, SIZE_MAX / 2, false); // a key of the number that the user has
+    fake_settle();
+    r = (Wire__Row)WIRE__ROW__INIT;
+    r.row = ROW_USER_LOGOUT;    // of the session that says so
+    r.workspace = 1;
+    r.actor_key = 5;
+    r.entity = 105;
+    publish(fake_commit(&r), true);
+    fake_settle();
+    assert_true(f[0]->ended);
+    assert_false(f[1]->ended);
+    fake_exchange_free(f[0]);
+    fake_exchange_free(f[1]);
     fake_key_expires_ms = clock_wall_ms() + 500;
     f[0] = open_view(VIEW_ACTIVITY, NULL, NULL);
     fake_run_ms(1800);
