@@ -131,7 +131,7 @@ static enum err open_key_cb(void *u, const uint8_t *sealed, size_t n, struct are
     enum err e = crypto_open(br->seal_key, sealed, n, p);
     if (e) {
         log_error("a chat key or a webhook's secret cannot be opened with this seal.key: set it anew");
-        *p = 0; // the desktop then asks its endpoint without a key, and says what that answers; a webhook's signature is wrong
+        *p = 0; // the desktop then asks its endpoint without a key, and says what that answers; a webhook sends nothing
         *ret = p;
         return ERR_OK;
     }

@@ -323,6 +323,23 @@ def test_a_new_address_is_tried_at_once(fresh, receiver):
     assert r.wait(1)[0].json['payload']['taskId'] == t['id']
 
 
+def test_what_the_workers_count(fresh, receiver):
+    i = fresh(workers=1, env=ALLOW, broker_args=QUICK)
+    r = receiver()
+    r.answer = lambda got: 500 if len(r.all()) < 3 else 200
+    i.api('POST', HOOKS, {'url': r.url, 'events': ['task.deleted']}).ok(201)
+    for _ in range(2):
+        i.api('DELETE', '%s/%s' % (TASKS, i.task('true')['id'])).ok(204)
+    r.wait(4)
+
+    def counted():
+        run_one(i)                         # figures go with polls
+        lines = {re.sub(r'\{.*\}', '', x) if 'result' not in x else re.sub(r'\{.*result="(\w+)".*\}', r' \1', x)
+                 for x in i.api('GET', '/metrics?of=workers').text.split('\n')}
+        return {'mc_worker_webhook_attempts_total delivered 2', 'mc_worker_webhook_attempts_total failed 2', 'mc_worker_webhook_deliveries 0'} <= lines
+    wait_until('they were told', counted, 20)
+
+
 def test_slow_and_endless_receivers_stall_nobody(own, hook, receiver):
     kinds = {}
     for how in ('hang', 'slow', 'endless'):
@@ -537,6 +554,23 @@ def test_secrets_are_nowhere_in_clear(fresh, receiver):
                 assert secret.encode() not in f.read(), name
     for p in i.progs():
         assert secret not in p.log_text(), p.name
+
+
+def test_a_secret_that_cannot_be_opened(fresh, receiver):
+    """Another seal.key: nothing goes out with a wrong signature, and the webhook says what to do."""
+    i = fresh(workers=1, env=ALLOW, broker_args=QUICK)
+    r = receiver()
+    w = i.api('POST', HOOKS, {'url': r.url, 'events': ['task.created']}).ok(201)
+    i.broker.term()
+    with open(os.path.join(i.data, 'seal.key'), 'r+b') as f:
+        f.write(os.urandom(32))
+    i.broker.start()
+    i.wait_ready()
+    i.task('true')
+    wait_hook(i, w['id'], 'it says so', lambda w: w['lastError'] == 'The secret cannot be opened: set it anew')
+    assert not r.all()
+    i.api('PATCH', '%s/%s' % (HOOKS, w['id']), {'secret': 'anew'}).ok()
+    assert r.wait(1)[0].signed('anew')
 
 
 def test_two_workspaces(own, hook, receiver):
