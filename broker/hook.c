@@ -176,10 +176,17 @@ static void hook_gone(struct hooks *h, struct hook *k)
     free(k);
 }
 
+// A test goes before the event that waits, but not beside one that a worker has.
+static bool still_out(const struct hook *k, const Rec__Webhook *r)
+{
+    return k->taker && k->event && r->enabled && r->event == k->event && r->delivery == k->delivery && r->attempt + 1 == k->attempt;
+}
+
 static void take_over(struct hook *k, const Rec__Webhook *r)
 {
-    uint64_t delivery = r->n_tests ? r->tests[0] : r->delivery;
-    uint32_t attempt = r->n_tests ? 1 : r->attempt + 1;
+    bool test = r->n_tests && !still_out(k, r);
+    uint64_t delivery = test ? r->tests[0] : r->delivery;
+    uint32_t attempt = test ? 1 : r->attempt + 1;
     struct hook_match match = hook_match(r->events, r->n_events);
     stop_watching(k);
     if (k->delivery != delivery || k->attempt != attempt || !r->enabled)
@@ -189,10 +196,10 @@ static void take_over(struct hook *k, const Rec__Webhook *r)
         k->seen = r->position;
     k->match = match;
     k->stored = r->position;
-    k->event = r->n_tests ? 0 : r->event;
+    k->event = test ? 0 : r->event;
     k->delivery = delivery;
     k->attempt = attempt;
-    k->due = r->n_tests ? 0 : r->next_log_ms;
+    k->due = test ? 0 : r->next_log_ms;
 }
 
 static void refresh(struct hooks *h, struct txn *t, uint64_t workspace, uint64_t id)
