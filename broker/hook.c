@@ -399,7 +399,8 @@ static void token_of(const struct hooks *h, uint64_t worker, uint64_t webhook, u
     crypto_hmac(out, h->token_key, sizeof h->token_key, k.b, k.n, NULL, 0);
 }
 
-static bool was_given(const struct hooks *h, uint64_t worker, uint64_t webhook, uint64_t delivery, uint32_t attempt, ProtobufCBinaryData token)
+static bool was_given(const struct hooks *h, uint64_t worker, uint64_t webhook, uint64_t delivery, uint32_t attempt,
+                      ProtobufCBinaryData token)
 {
     uint8_t want[HMAC_SIZE];
     token_of(h, worker, webhook, delivery, attempt, want);
@@ -495,7 +496,8 @@ static enum err test_time(const struct hook *k, struct txn *t, struct arena *a, 
 {
     struct key at = { .n = 0 };
     Rec__Delivery *d;
-    enum err e = rec_get(t, a, DB_DELIVERY, key_u64(key_u64(key_u64(&at, k->space->id), k->id), k->delivery), &rec__delivery__descriptor, &d);
+    key_u64(key_u64(key_u64(&at, k->space->id), k->id), k->delivery);
+    enum err e = rec_get(t, a, DB_DELIVERY, &at, &rec__delivery__descriptor, &d);
     if (!e)
         *ret_ms = d->created_ms;
     return e == ERR_NOT_FOUND ? ERR_OK : e;

@@ -59,7 +59,8 @@ static const struct conf_opt options[] = {
     { "map-size", "MIB", "address space for the database, and so its largest size", "65536", &opt_map },
     { "min-free", "MIB", "free disk space below which new work is refused", "64", &opt_min_free },
     { "sync", "yes|no", "no: do not wait for the disk; a power cut may then lose everything (for tests only)", "yes", &opt_sync },
-    { "webhook-retry-base-ms", "N", "pause before the second try of a delivery to a webhook; it doubles up to 300 times as much", "1000", &opt_retry },
+    { "webhook-retry-base-ms", "N", "pause before the second try of a delivery to a webhook; it doubles up to 300 times as much", "1000",
+      &opt_retry },
     { "log-level", "LEVEL", "error, warn, info or debug", "info", &opt_level },
 };
 

@@ -159,9 +159,13 @@ void hooks_take(struct hooks *h, const Wire__HookOrder *o)
     k->begun_ms = clock_mono_ms();
     list_push_back(&h->posting, &k->at);
     h->n++;
-    enum err e = *o->secret ? post(k, o) : ERR_CORRUPT; // nothing goes out unsigned
+    if (!*o->secret) { // nothing goes out unsigned
+        hook_ended(k, 0, "The secret cannot be opened: set it anew");
+        return;
+    }
+    enum err e = post(k, o);
     if (e)
-        hook_ended(k, 0, e == ERR_INVALID_FIELD ? "The address is none" : e == ERR_CORRUPT ? "The secret cannot be opened: set it anew" : err_text(e));
+        hook_ended(k, 0, e == ERR_INVALID_FIELD ? "The address is none" : err_text(e));
 }
 
 // ---------------------------------------------------------------- reports
