@@ -11,6 +11,7 @@
 enum {
     GROWS = 1, // refused while the store has no room
     OPEN = 2,  // comes without an actor: nobody is signed in yet, or nobody in particular is meant
+    WHOLE = 4, // concerns the installation: only people of the first workspace
 };
 
 // The commands: item, function, who may send it, least role of the actor, flags.
@@ -37,11 +38,11 @@ enum {
     M(SIGN_OUT,       sign_out,       GATEWAY, ROLE_VIEWER,   0)         \
     M(PASSWORD_SET,   password_set,   GATEWAY, ROLE_VIEWER,   0)         \
     M(KEYS_USED,      keys_used,      GATEWAY, ROLE_NONE,     OPEN)      \
-    M(WORKSPACE_CREATE, workspace_create, GATEWAY, ROLE_ADMIN, GROWS)    \
+    M(WORKSPACE_CREATE, workspace_create, GATEWAY, ROLE_ADMIN, GROWS | WHOLE) \
     M(SETTINGS_PUT,   settings_put,   GATEWAY, ROLE_ADMIN,    0)         \
-    M(WORKER_ADD,     worker_add,     GATEWAY, ROLE_ADMIN,    GROWS)     \
+    M(WORKER_ADD,     worker_add,     GATEWAY, ROLE_ADMIN,    GROWS | WHOLE) \
     M(MAINTENANCE,    maintenance,    GATEWAY, ROLE_ADMIN,    GROWS)     \
-    M(WORKER_DRAIN,   worker_drain,   GATEWAY, ROLE_ADMIN,    0)         \
+    M(WORKER_DRAIN,   worker_drain,   GATEWAY, ROLE_ADMIN,    WHOLE)     \
     M(WEBHOOK_CREATE, webhook_create, GATEWAY, ROLE_ADMIN,    GROWS)     \
     M(WEBHOOK_EDIT,   webhook_edit,   GATEWAY, ROLE_ADMIN,    0)         \
     M(WEBHOOK_DELETE, webhook_delete, GATEWAY, ROLE_ADMIN,    0)         \
@@ -238,6 +239,8 @@ static enum err dispatch(struct work *w, const struct command *c)
         return ERR_FORBIDDEN;
     if (w->cmd->sender == SENDER_GATEWAY && !(c->flags & OPEN))
         e = authenticate(w, c);
+    if (!e && (c->flags & WHOLE) && w->cmd->sender == SENDER_GATEWAY && w->workspace != 1)
+        e = work_refuse(w, ERR_FORBIDDEN, NULL, "This is for admins of the first workspace");
     if (!e && w->cmd->client_id)
         e = repeat(w, &done);
     if (e || done)

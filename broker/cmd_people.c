@@ -393,8 +393,6 @@ enum err cmd_workspace_create(struct work *w)
     Wire__Row r = WIRE__ROW__INIT;
     struct fault f;
     Rec__Key *k;
-    if (w->workspace != 1)
-        return work_refuse(w, ERR_FORBIDDEN, NULL, "Workspaces are made by admins of the first one");
     enum err e = check_workspace_create(m, &f);
     if (e)
         return work_fault(w, e, &f);

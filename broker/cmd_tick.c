@@ -3,7 +3,7 @@
 #include "commands.h"
 #include "store_comment.h"
 
-enum { DAY_MS = 24 * 3600 * 1000, DELETES_MAX = 128, OUTPUT_DELETES_MAX = 32, GONE_DELETES_MAX = 32 };
+enum { DAY_MS = 24 * 3600 * 1000, DELETES_MAX = 128, ROWS_MAX = 4096, OUTPUT_DELETES_MAX = 32, GONE_DELETES_MAX = 32 };
 
 // The oldest rows, while they are older than the longest retention of any workspace.
 static enum err trim_log(struct work *w, uint64_t retention_ms, unsigned at_most)
@@ -111,7 +111,7 @@ enum err cmd_tick(struct work *w)
             longest = ws->retention_days;
     }
     unsigned at_most = w->cmd->item->tick->at_most;
-    enum err e = trim_log(w, longest * DAY_MS, at_most && at_most < DELETES_MAX ? at_most : DELETES_MAX);
+    enum err e = trim_log(w, longest * DAY_MS, at_most == 0 ? DELETES_MAX : at_most < ROWS_MAX ? at_most : ROWS_MAX);
     if (!e)
         e = sweep(w, DB_DEDUPE, &m->dedupe_at);
     if (!e)

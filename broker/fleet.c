@@ -398,8 +398,13 @@ enum err fleet_greeted(struct fleet *f, uint64_t worker, const char *name, uint6
     crypto_random(w->token, sizeof w->token);
     memcpy(token, w->token, sizeof w->token);
     log_info("worker %s is here", w->name);
-    list_each(n, next, &f->all_desktops)
-        find_prober(f, container_of(n, struct desktop, all));
+    list_each(n, next, &f->all_desktops) {
+        struct desktop *d = container_of(n, struct desktop, all);
+        const struct worker *by = map_get(&f->workers, d->prober);
+        if (by && by->draining && !w->draining)
+            unprobe(f, d); // kept only while there was nobody else
+        find_prober(f, d);
+    }
     return ERR_OK;
 }
 

@@ -176,10 +176,16 @@ static void tick_done(struct proposal *p, enum outcome st, const struct batch *b
 
 static void tick(struct broker *br)
 {
+    enum { AT_LEAST = 128, AT_MOST = 4096 };
+    static uint64_t last_newest;
+    uint64_t came = last_newest ? br->newest - last_newest : 0;
     if (br->tick_under_way)
         return;
+    last_newest = br->newest;
     br->tick_item = (Wire__Item)WIRE__ITEM__INIT;
     br->tick_body = (Wire__Tick)WIRE__TICK__INIT;
+    // more than came, or the log would grow for ever
+    br->tick_body.at_most = came * 2 > AT_MOST ? AT_MOST : came * 2 > AT_LEAST ? (uint32_t)came * 2 : AT_LEAST;
     br->tick_item.body_case = WIRE__ITEM__BODY_TICK;
     br->tick_item.tick = &br->tick_body;
     br->tick = (struct proposal){ .cmd = { .item = &br->tick_item, .sender = SENDER_BROKER }, .done = tick_done };

@@ -148,10 +148,12 @@ enum err migrate_store(struct store *s)
     arena_init(&a, ARENA_MAX);
     enum err e = look(s, &a, &at);
     if (!e && at.schema > STORE_SCHEMA) {
-        log_error("the store has layout %llu, written by a newer version: this one knows layouts up to %d", (unsigned long long)at.schema, STORE_SCHEMA);
+        log_error("the store has layout %llu, written by a newer version: this one knows layouts up to %d", (unsigned long long)at.schema,
+                  STORE_SCHEMA);
         e = ERR_BAD_STATE;
     } else if (!e && at.schema < STORE_SCHEMA) {
-        log_info("the store has layout %llu: it is brought to layout %d, which may be interrupted", (unsigned long long)at.schema, STORE_SCHEMA);
+        log_info("the store has layout %llu: it is brought to layout %d, which may be interrupted", (unsigned long long)at.schema,
+                 STORE_SCHEMA);
         while (!e && !done) {
             e = step(s, &a, &done);
             if (!e && !done)

@@ -92,7 +92,8 @@ static uint64_t agent_of(const Wire__Row *row)
     return row->agent ? row->agent : event_entity(row->row) == ENTITY_AGENT ? row->entity : 0;
 }
 
-unsigned posting_lists(const Wire__Row *row, struct posting_list ret[POSTING_PER_ROW])
+// actor: the list of the row's actor and kind.
+static unsigned lists_of(const Wire__Row *row, const struct posting_list *actor, struct posting_list ret[POSTING_PER_ROW])
 {
     bool feed = event_type(row->row, VIEW_FEED) != NULL, activities = event_type(row->row, VIEW_ACTIVITIES) != NULL;
     enum entity about = event_entity(row->row);
@@ -100,7 +101,7 @@ unsigned posting_lists(const Wire__Row *row, struct posting_list ret[POSTING_PER
     if (feed || activities)
         ret[n++] = posting_by_kind(row->workspace, row->row);
     if (activities)
-        ret[n++] = posting_by_actor(row->workspace, row->actor, row->row);
+        ret[n++] = *actor;
     if (!feed)
         return n;
     if (row->desktop)
@@ -110,6 +111,12 @@ unsigned posting_lists(const Wire__Row *row, struct posting_list ret[POSTING_PER
     if (about == ENTITY_TASK || about == ENTITY_SESSION || about == ENTITY_AGENT)
         ret[n++] = posting_by_id(POSTING_ENTITY, row->workspace, row->entity, about);
     return n;
+}
+
+unsigned posting_lists(const Wire__Row *row, struct posting_list ret[POSTING_PER_ROW])
+{
+    struct posting_list actor = posting_by_actor(row->workspace, row->actor, row->row);
+    return lists_of(row, &actor, ret);
 }
 
 // ---------------------------------------------------------------- chunks
@@ -306,8 +313,16 @@ static enum err add(struct postings *p, struct arena *a, const struct posting_li
 
 enum err postings_row(struct postings *p, struct arena *a, const Wire__Row *row)
 {
-    struct posting_list lists[POSTING_PER_ROW];
-    unsigned n = posting_lists(row, lists);
+    struct posting_list lists[POSTING_PER_ROW], actor = posting_by_id(POSTING_ACTOR, row->workspace, p->actor_a, row->row);
+    if (p->actor && strcmp(p->actor, row->actor) == 0) {
+        actor.b = p->actor_b;
+    } else {
+        actor = posting_by_actor(row->workspace, row->actor, row->row);
+        p->actor = row->actor;
+        p->actor_a = actor.a;
+        p->actor_b = actor.b;
+    }
+    unsigned n = lists_of(row, &actor, lists);
     enum err e = ERR_OK;
     for (unsigned i = 0; i < n && !e; i++)
         e = add(p, a, &lists[i], (struct entry){ row->number, (uint8_t)row->row });
@@ -318,25 +333,36 @@ enum err postings_row(struct postings *p, struct arena *a, const Wire__Row *row)
 struct growing {
     struct key prefix;
     bool kinds;
+    bool stored;     // it is the chunk the cursor stands on
     uint64_t first, last, rank;
     uint32_t n;
     size_t body_n;
     uint8_t body[BODY_MAX];
 };
 
-static enum err growing_load(struct growing *w, struct cursor *c, const struct posting_list *l)
+// A list that begins with these rows: the object they are about was made by them.
+static bool begins(const struct gathered *g)
+{
+    return g->list.family == POSTING_ENTITY && (g->entries[0].kind == ROW_TASK_CREATED || g->entries[0].kind == ROW_SESSION_STARTED);
+}
+
+static enum err growing_load(struct growing *w, struct cursor *c, const struct gathered *g)
 {
     struct posting_head h;
-    posting_key(l, &w->prefix);
-    w->kinds = l->family == POSTING_ENTITY;
+    posting_key(&g->list, &w->prefix);
+    w->kinds = g->list.family == POSTING_ENTITY;
+    w->stored = false;
     w->n = 0;
     w->rank = 0;
     c->prefix = w->prefix;
+    if (begins(g))
+        return ERR_OK;
     if (!cursor_seek_before(c, NULL))
         return c->err;
     enum err e = head_at(c, &h);
     if (e || h.body.n > BODY_MAX)
         return ERR_CORRUPT;
+    w->stored = true;
     w->first = h.first;
     w->last = h.first + h.span;
     w->rank = h.rank;
@@ -347,7 +373,7 @@ static enum err growing_load(struct growing *w, struct cursor *c, const struct p
     return ERR_OK;
 }
 
-static enum err growing_put(struct growing *w, struct txn *t)
+static enum err growing_put(struct growing *w, struct cursor *c)
 {
     uint8_t value[POSTING_OCTETS + VARINT_MAX];
     struct key k = w->prefix;
@@ -355,19 +381,21 @@ static enum err growing_put(struct growing *w, struct txn *t)
     n += put_varint(value + n, w->n);
     n += put_varint(value + n, w->last - w->first);
     memcpy(value + n, w->body, w->body_n);
-    return store_put(t, DB_POSTING, key_u64(&k, w->first), value, n + w->body_n);
+    n += w->body_n;
+    return w->stored ? cursor_put(c, value, n) : store_put(c->txn, DB_POSTING, key_u64(&k, w->first), value, n);
 }
 
-static enum err growing_add(struct growing *w, struct txn *t, const struct entry *x)
+static enum err growing_add(struct growing *w, struct cursor *c, const struct entry *x)
 {
     uint8_t one[VARINT_MAX + 1];
     size_t n = w->n ? put_varint(one, x->number - w->last) : 0;
     if (w->kinds)
         one[n++] = x->kind;
     if (w->n && (w->n == POSTING_ENTRIES || w->body_n + n > BODY_MAX || x->number - w->first > UINT32_MAX)) {
-        enum err e = growing_put(w, t);
+        enum err e = growing_put(w, c);
         if (e)
             return e;
+        w->stored = false;
         w->rank += w->n;
         w->n = 0;
         one[0] = x->kind;
@@ -394,11 +422,11 @@ enum err postings_flush(struct postings *p, struct txn *t)
     if (e)
         return e;
     for (const struct gathered *g = p->first; g && !e; g = g->next) {
-        e = growing_load(&w, &c, &g->list);
+        e = growing_load(&w, &c, g);
         for (uint32_t i = 0; i < g->n && !e; i++)
-            e = growing_add(&w, t, &g->entries[i]);
+            e = growing_add(&w, &c, &g->entries[i]);
         if (!e)
-            e = growing_put(&w, t);
+            e = growing_put(&w, &c);
     }
     cursor_close(&c);
     *p = (struct postings){ 0 };
@@ -489,22 +517,25 @@ enum err posting_total(const struct posting_set *s, uint64_t *ret)
     return e;
 }
 
-enum err posting_newest(struct txn *t, const struct posting_list *l, uint64_t *ret)
+enum err posting_since(struct cursor *c, const struct posting_list *l, uint64_t lo, uint64_t *ret_n, uint64_t *ret_newest)
 {
     struct posting_head h;
-    struct cursor c;
-    struct key prefix;
-    *ret = 0;
-    posting_key(l, &prefix);
-    enum err e = cursor_open(&c, t, DB_POSTING, &prefix);
+    uint64_t before;
+    *ret_n = *ret_newest = 0;
+    posting_key(l, &c->prefix);
+    if (!cursor_seek_before(c, NULL))
+        return c->err;
+    enum err e = head_at(c, &h);
+    if (e || h.first + h.span < lo)
+        return e;
+    e = rank(c, l, lo, &before);
+    if (!e && before > h.rank + h.n)
+        e = ERR_CORRUPT;
     if (e)
         return e;
-    bool any = cursor_seek_before(&c, NULL);
-    e = any ? head_at(&c, &h) : c.err;
-    if (!e && any)
-        *ret = h.first + h.span;
-    cursor_close(&c);
-    return e;
+    *ret_n = h.rank + h.n - before;
+    *ret_newest = h.first + h.span;
+    return ERR_OK;
 }
 
 __extension__ typedef unsigned __int128 wide;

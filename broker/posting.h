@@ -65,7 +65,10 @@ struct gathered;
 struct postings { // all zero at the start; what it holds lives in the arena
     struct gathered **slot, *first, **last;
     size_t cap, n;
+    const char *actor;         // of the row before, and its hash: rows of one command, often of one turn, have the same
+    uint64_t actor_a, actor_b;
 };
+// The row's texts must live as long as the arena.
 MUST_USE enum err postings_row(struct postings *p, struct arena *a, const Wire__Row *row);
 // One write a list and chunk; p is empty after.
 MUST_USE enum err postings_flush(struct postings *p, struct txn *t);
@@ -83,8 +86,8 @@ struct posting_set {
     uint64_t lo, hi;
 };
 MUST_USE enum err posting_total(const struct posting_set *s, uint64_t *ret);
-// The newest number of a list; 0: it has none.
-MUST_USE enum err posting_newest(struct txn *t, const struct posting_list *l, uint64_t *ret);
+// How many a list has from number `lo` on, and the newest of them (0: it has none). c: open on DB_POSTING, for any number of lists.
+MUST_USE enum err posting_since(struct cursor *c, const struct posting_list *l, uint64_t lo, uint64_t *ret_n, uint64_t *ret_newest);
 // Leaves out the newest `skip`: s->hi goes down, and *ret_left of those that are below it are still to be left out (a few hundred at
 // most). total: of s.
 MUST_USE enum err posting_skip(struct posting_set *s, uint64_t total, uint64_t skip, uint64_t *ret_left);

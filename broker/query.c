@@ -19,6 +19,7 @@ enum err query_begin(struct query *q)
     q->oldest = m->oldest;
     q->epoch = m->epoch;
     q->workers = m->workers;
+    q->newest_ms = m->now_ms;
     q->now_ms = clock_wall_ms();
     return ERR_OK;
 }

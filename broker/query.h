@@ -23,6 +23,7 @@ struct query {
     struct txn *txn;          // set by query_begin
     struct arena *arena;      // of the answer
     uint64_t newest, epoch, oldest, workers, now_ms;
+    uint64_t newest_ms;       // wall time of the last batch: never goes back, whatever the clock does
     uint64_t settled_ms;      // no row to come will have an earlier time; given before query_begin
     uint64_t workspace;       // of the actor
     uint64_t user;

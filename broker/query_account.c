@@ -16,7 +16,7 @@ enum err query_credential(struct query *q, const Wire__CredentialLookup *l, Wire
         e = kind_get(q->txn, q->arena, KIND_USER, k->workspace, k->user, &u);
     if (e)
         return e == ERR_NOT_FOUND ? ERR_UNAUTHORIZED : e;
-    if (account_key_over(k, q->now_ms, 0) || u->disabled)
+    if (account_key_over(k, q->now_ms > q->newest_ms ? q->now_ms : q->newest_ms, 0) || u->disabled)
         return ERR_UNAUTHORIZED;
     a->body_case = WIRE__ANSWER__BODY_CREDENTIAL;
     return view_credential(&v, k, u, &a->credential);

@@ -8,7 +8,7 @@
 #include "query_parts.h"
 #include "stats.h"
 
-enum { LISTS_MAX = 8192, KINDS_MAX = 256 };
+enum { LISTS_MAX = 8192, KINDS_MAX = 256, IDS_MAX = 256 };
 
 // ---------------------------------------------------------------- a filter's lists and numbers
 
@@ -261,6 +261,8 @@ enum err query_event_list(struct query *q, const Wire__EventList *l, Wire__Answe
     struct filter f;
     a->body_case = WIRE__ANSWER__BODY_EVENT_PAGE;
     a->event_page = out;
+    if (l->n_desktops > IDS_MAX || l->n_agents > IDS_MAX)
+        return ERR_BAD_REQUEST;
     filter_init(&f, q, VIEW_FEED, l->kinds, l->n_kinds);
     enum err e = event_lists(&f, l);
     if (!e)
@@ -397,45 +399,36 @@ static void rank_actor(struct actor top[ACTORS_SHOWN], unsigned *n, const struct
         ++*n;
 }
 
-// Adds what one list has from the range's first number on to x.
-static enum err add_list(const struct posting_set *range, const struct posting_list *l, struct actor *x)
-{
-    struct posting_set one = *range;
-    uint64_t n, newest;
-    one.lists = l;
-    one.n = 1;
-    enum err e = posting_total(&one, &n);
-    if (e || !n)
-        return e;
-    e = posting_newest(range->txn, l, &newest);
-    x->count += n;
-    if (newest > x->newest)
-        x->newest = newest;
-    return e;
-}
-
-static enum err top_actors(struct query *q, const struct posting_set *range, struct actor top[ACTORS_SHOWN], unsigned *ret_n)
+// lo: the window's first number. Two cursors: one goes from list to list, the other looks into them.
+static enum err top_actors(struct query *q, uint64_t lo, struct actor top[ACTORS_SHOWN], unsigned *ret_n)
 {
     struct posting_list l = { .workspace = q->workspace, .family = POSTING_ACTOR };
     struct actor x = { 0, 0 };
-    struct cursor c;
+    struct cursor c, look;
+    uint64_t a = 0, b = 0;
     *ret_n = 0;
     enum err e = cursor_open(&c, q->txn, DB_POSTING, NULL);
     if (e)
         return e;
-    uint64_t a = 0, b = 0;
+    e = cursor_open(&look, q->txn, DB_POSTING, NULL);
     while (!e && posting_next_list(&c, &l)) {
+        uint64_t n, newest;
         if (l.a != a || l.b != b) {
             rank_actor(top, ret_n, &x);
             x = (struct actor){ 0, 0 };
             a = l.a;
             b = l.b;
         }
-        e = add_list(range, &l, &x);
+        e = posting_since(&look, &l, lo, &n, &newest);
+        if (!e && n) {
+            x.count += n;
+            x.newest = newest > x.newest ? newest : x.newest;
+        }
     }
     rank_actor(top, ret_n, &x);
     if (!e)
         e = c.err;
+    cursor_close(&look);
     cursor_close(&c);
     return e;
 }
@@ -460,30 +453,33 @@ static enum err show_actors(struct query *q, const struct actor *top, unsigned n
     return ERR_OK;
 }
 
-static enum err kind_counts(struct query *q, const struct posting_set *range, Wire__ActivityCounts *out)
+static enum err kind_counts(struct query *q, uint64_t lo, Wire__ActivityCounts *out)
 {
+    struct cursor c;
     out->kinds = arena_alloc(q->arena, ROW_COUNT * sizeof *out->kinds);
-    if (!out->kinds)
-        return ERR_NO_MEMORY;
-    for (unsigned k = 1; k < ROW_COUNT; k++) {
+    enum err e = out->kinds ? cursor_open(&c, q->txn, DB_POSTING, NULL) : ERR_NO_MEMORY;
+    if (e)
+        return e;
+    for (unsigned k = 1; k < ROW_COUNT && !e; k++) {
         struct posting_list l = posting_by_kind(q->workspace, k);
-        struct posting_set one = *range;
-        uint64_t n;
+        uint64_t n, newest;
         if (!event_type(k, VIEW_ACTIVITIES))
             continue;
-        one.lists = &l;
-        one.n = 1;
-        enum err e = posting_total(&one, &n);
-        if (e)
-            return e;
-        if (!n)
+        e = posting_since(&c, &l, lo, &n, &newest);
+        if (e || !n)
             continue;
-        MAKE(q, Wire__KindCount, WIRE__KIND_COUNT__INIT, o);
+        Wire__KindCount *o = arena_alloc(q->arena, sizeof *o);
+        if (!o) {
+            e = ERR_NO_MEMORY;
+            break;
+        }
+        *o = (Wire__KindCount)WIRE__KIND_COUNT__INIT;
         o->kind = k;
         o->count = n;
         out->kinds[out->n_kinds++] = o;
     }
-    return ERR_OK;
+    cursor_close(&c);
+    return e;
 }
 
 // Whole hours up to and with this one: of the broker's clock, or of the newest row's if the clock was set back.
@@ -492,7 +488,6 @@ enum err query_activity_stats(struct query *q, const Wire__ActivityStats *m, Wir
     enum { HOURS_MAX = 8760, HOURS_DEFAULT = 24 };
     MAKE(q, Wire__ActivityCounts, WIRE__ACTIVITY_COUNTS__INIT, out);
     struct actor top[ACTORS_SHOWN];
-    struct filter f;
     unsigned n = 0;
     uint64_t hours = m->hours ? m->hours < HOURS_MAX ? m->hours : HOURS_MAX : HOURS_DEFAULT;
     uint64_t this_hour = (q->settled_ms > q->now_ms ? q->settled_ms : q->now_ms) / STATS_HOUR_MS;
@@ -500,14 +495,11 @@ enum err query_activity_stats(struct query *q, const Wire__ActivityStats *m, Wir
     a->body_case = WIRE__ANSWER__BODY_ACTIVITY_COUNTS;
     a->activity_counts = out;
     out->window = (uint32_t)hours;
-    filter_init(&f, q, VIEW_ACTIVITIES, NULL, 0);
     enum err e = first_at(q, first * STATS_HOUR_MS, &number);
-    if (e)
-        return e;
-    not_below(&f, number);
-    e = kind_counts(q, &f.set, out);
     if (!e)
-        e = top_actors(q, &f.set, top, &n);
+        e = kind_counts(q, number, out);
+    if (!e)
+        e = top_actors(q, number, top, &n);
     if (!e)
         e = show_actors(q, top, n, out);
     return e ? e : stats_read(q->txn, q->arena, q->workspace, first, &out->hours, &out->n_hours);

@@ -4,6 +4,7 @@
 #include "names.h"
 #include "query_parts.h"
 #include "store_task.h"
+#include "task_scan.h"
 
 enum { SCAN_OCTETS = 8 * 1024 * 1024 }; // of text a search reads for one answer
 
@@ -63,12 +64,6 @@ static enum err merge_open(const struct query *q, const Wire__TaskList *l, struc
     return ERR_OK;
 }
 
-// ASCII letters fold; anything else must be the same octets.
-static bool contains(const char *text, const char *q)
-{
-    return strcasestr(text, q) != NULL;
-}
-
 static enum err task_total(const struct query *q, const Wire__TaskList *l, uint64_t *ret)
 {
     struct counts c;
@@ -86,27 +81,46 @@ struct task_page {
     const Wire__TaskList *l;
     Wire__Tasks *out;
     struct view view;
+    struct task_scan scan;
     uint32_t limit, seen;
     size_t octets, octets_max, scanned;
 };
 
-// Adds one task; *ret_full: the page is full, and this one belongs to the next.
-static enum err page_add(struct task_page *p, const Rec__Task *t, bool *ret_full)
+static enum err matches(struct task_page *p, uint64_t id, struct slice packed, bool *ret)
 {
+    enum scan found;
+    struct key k = { .n = 0 };
+    struct slice content;
+    enum err e = task_scan_record(&p->scan, packed, &found);
+    p->scanned += packed.n;
+    *ret = found == SCAN_YES;
+    if (e || found != SCAN_APART)
+        return e;
+    e = store_get(p->q->txn, DB_BLOB, key_u64(&k, id), &content);
+    if (e)
+        return e == ERR_NOT_FOUND ? ERR_CORRUPT : e;
+    p->scanned += content.n;
+    *ret = task_scan_text(&p->scan, content);
+    return ERR_OK;
+}
+
+// Adds one task as it is stored; *ret_full: the page is full, and this one belongs to the next.
+static enum err page_add(struct task_page *p, uint64_t id, struct slice packed, bool *ret_full)
+{
+    Rec__Task *t;
+    Wire__Task *o;
+    bool wanted = true;
     *ret_full = p->out->n_tasks == p->limit || p->octets >= p->octets_max || p->seen == SCAN_MAX || p->scanned > SCAN_OCTETS;
     if (*ret_full)
         return ERR_OK;
     p->seen++;
-    p->out->next_before = t->id;
-    if (*p->l->q && !contains(t->title, p->l->q)) {
-        char *content;
-        enum err e = task_content(p->q->txn, p->q->arena, t, &content);
-        p->scanned += e ? 0 : 500 + strlen(content);
-        if (e || !contains(content, p->l->q))
-            return e;
-    }
-    Wire__Task *o;
-    enum err e = view_task(&p->view, t, &o);
+    p->out->next_before = id;
+    enum err e = *p->l->q ? matches(p, id, packed, &wanted) : ERR_OK;
+    if (e || !wanted)
+        return e;
+    e = kind_unpack(KIND_TASK, p->q->arena, packed, &t);
+    if (!e)
+        e = view_task(&p->view, t, &o);
     if (e)
         return e;
     p->octets += 200 + strlen(o->content) + strlen(o->failure_text);
@@ -124,12 +138,8 @@ static enum err page_by_id(struct task_page *p)
     if (e)
         return e;
     bool on = cursor_seek_newest(&c, p->l->before);
-    for (; on && !full && !e; on = !full && cursor_prev(&c)) {
-        Rec__Task *t;
-        e = kind_unpack(KIND_TASK, p->q->arena, c.value, &t);
-        if (!e)
-            e = page_add(p, t, &full);
-    }
+    for (; on && !full && !e; on = !full && cursor_prev(&c))
+        e = page_add(p, last_u64(&c.key), c.value, &full);
     p->out->more = full;
     if (!e)
         e = c.err;
@@ -143,10 +153,12 @@ static enum err page_by_index(struct task_page *p)
     bool full = false;
     enum err e = merge_open(p->q, p->l, &m);
     for (uint64_t id = e ? 0 : merge_next(&m); id && !full && !e; id = full ? 0 : merge_next(&m)) {
-        Rec__Task *t;
-        e = kind_get(p->q->txn, p->q->arena, KIND_TASK, p->q->workspace, id, &t);
+        struct key k;
+        struct slice packed;
+        kind_key(KIND_TASK, p->q->workspace, id, &k);
+        e = store_get(p->q->txn, DB_TASK, &k, &packed);
         if (!e)
-            e = page_add(p, t, &full);
+            e = page_add(p, id, packed, &full);
     }
     p->out->more = full;
     merge_close(&m);
@@ -156,7 +168,7 @@ static enum err page_by_index(struct task_page *p)
 enum err query_task_list(struct query *q, const Wire__TaskList *l, Wire__Answer *a)
 {
     MAKE(q, Wire__Tasks, WIRE__TASKS__INIT, out);
-    struct task_page p = { .q = q, .l = l, .out = out, .view = view_of(q), .limit = limit_of(l->limit, LIST_MAX),
+    struct task_page p = { .q = q, .l = l, .out = out, .view = view_of(q), .scan = task_scan_for(l->q), .limit = limit_of(l->limit, LIST_MAX),
                            .octets_max = l->bytes_max && l->bytes_max < PAGE_OCTETS ? l->bytes_max : PAGE_OCTETS };
     out->tasks = arena_alloc(q->arena, p.limit * sizeof *out->tasks);
     if (!out->tasks)

@@ -73,7 +73,8 @@ struct key *key_bytes(struct key *k, const void *p, size_t n)
 {
     if (n > STORE_KEY_MAX - k->n)
         abort();
-    memcpy(k->b + k->n, p, n);
+    if (n)
+        memcpy(k->b + k->n, p, n);
     k->n += n;
     return k;
 }
@@ -340,6 +341,17 @@ bool cursor_next(struct cursor *c)
 bool cursor_prev(struct cursor *c)
 {
     return step(c, MDB_PREV);
+}
+
+enum err cursor_put(struct cursor *c, const void *p, size_t n)
+{
+    MDB_val key = key_val(&c->key), v = { n + RECORD_HEADER, NULL };
+    enum err e = from_mdb(c->txn->store, mdb_cursor_put(c->impl, &key, &v, MDB_CURRENT | MDB_RESERVE));
+    if (e)
+        return e == ERR_NOT_FOUND ? ERR_STORAGE_ERROR : e;
+    record_header(v.mv_data, p, n);
+    memcpy((uint8_t *)v.mv_data + RECORD_HEADER, p, n);
+    return ERR_OK;
 }
 
 enum err cursor_del(struct cursor *c)

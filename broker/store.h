@@ -101,6 +101,7 @@ bool cursor_seek_before(struct cursor *c, const struct key *k); // k NULL: the l
 bool cursor_seek_newest(struct cursor *c, uint64_t before);
 bool cursor_next(struct cursor *c);
 bool cursor_prev(struct cursor *c);
+MUST_USE enum err cursor_put(struct cursor *c, const void *p, size_t n); // another value for the record it stands on
 MUST_USE enum err cursor_del(struct cursor *c); // the record it stands on; go on with cursor_next
 void cursor_close(struct cursor *c);
 

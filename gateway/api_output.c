@@ -495,7 +495,9 @@ static const char *read_query(struct output *o, bool *missing)
         return "stream";
     if (!o->follow)
         return NULL;
-    if (ids > 1 || stream_query_last(o->x->query, id, &has_last, &last))
+    if (ids > 1)
+        return "Last-Event-ID";
+    if (stream_query_last(o->x->query, id, &has_last, &last))
         return "lastEventId";
     if (has_last)
         o->at = last < OFFSET_MAX ? last : OFFSET_MAX;

@@ -32,7 +32,7 @@ struct entry {
     struct ask_call ask;
     struct cred *cred;
     struct actor actor;
-    uint64_t refused_until, used_ms; // monotonic
+    uint64_t refused_until, used_ms, over_ms; // monotonic; over: it expires then at the latest, whatever the wall clock does
     uint8_t state;
     bool again;               // a row came meanwhile
     bool session;
@@ -179,7 +179,7 @@ static void enter(struct cred *c, struct entry *e, enum state s)
 
 static bool expired(const struct entry *e)
 {
-    return e->actor.expires_ms && clock_wall_ms() >= e->actor.expires_ms;
+    return e->actor.expires_ms && (clock_wall_ms() >= e->actor.expires_ms || clock_mono_ms() >= e->over_ms);
 }
 
 // Not used here for so long: the broker knows whether it was elsewhere.
@@ -223,7 +223,9 @@ static void looked_cb(struct ask_call *call, enum err err, const Wire__Answer *a
         const Wire__Credential *w = a->credential;
         actor = e->actor = (struct actor){ .key = w->key, .user = w->user, .workspace = w->workspace, .role = w->role,
                                            .expires_ms = w->expires_ms };
+        uint64_t wall_ms = clock_wall_ms();
         e->used_ms = clock_mono_ms();
+        e->over_ms = e->used_ms + (w->expires_ms > wall_ms ? w->expires_ms - wall_ms : 0);
         c->has_new = true;
         enter(c, e, GOOD);
         err = expired(e) ? ERR_UNAUTHORIZED : ERR_OK;

@@ -143,8 +143,11 @@ void request_send(struct request *r, unsigned status)
         request_fail(r, out.err == ERR_NO_MEMORY ? ERR_NO_MEMORY : ERR_INTERNAL, NULL, NULL);
         return;
     }
+    bool secret = r->own_secret > 0;
     request_let_go(r);
     exchange_reply(x, status, "application/json", out.data, out.len);
+    if (secret) // shown once: it does not stay here either
+        crypto_wipe(out.data, out.len);
 }
 
 void request_empty(struct request *r, unsigned status)

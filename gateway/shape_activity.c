@@ -85,6 +85,7 @@ static void comment(struct json *j, const Wire__Row *r)
 static void agent_created(struct json *j, const Wire__Row *r)
 {
     json_put_cut(j, "name", r->name, EVENT_TEXT_MAX);
+    text(j, "role", r->agent_role);
     number(j, "desktop_id", r->desktop);
 }
 
@@ -100,47 +101,46 @@ static void named(struct json *j, const Wire__Row *r)
     text(j, "name", r->name);
 }
 
-static void key_data(struct json *j, const Wire__Row *r)
+// From where, and how: also of one that failed.
+static void login(struct json *j, const Wire__Row *r)
 {
     named(j, r);
-    json_put_str(j, "role", role_name(r->key_role));
+    text(j, "address", r->ip_address);
+    text(j, "method", r->text);
 }
 
-// Delivered, or given up with the error of the last attempt.
+// Keys, and users when they are made.
+static void with_role(struct json *j, const Wire__Row *r)
+{
+    named(j, r);
+    if (r->key_role)
+        json_put_str(j, "role", role_name(r->key_role));
+}
+
+// What was delivered, or, with an error, given up.
 static void webhook_fired(struct json *j, const Wire__Row *r)
 {
     named(j, r);
-    text(j, "event_type", r->event_type);
-    number(j, "event_id", r->event);
     number(j, "delivery_id", r->delivery);
+    number(j, "event_id", r->event);
+    text(j, "event_type", r->event_type);
     json_put_str(j, "status", delivery_status_name(*r->error ? DELIVERY_FAILED : DELIVERY_DELIVERED));
     text(j, "error", r->error);
 }
 
-// Either one field with its values, or the names of those that were given, without them.
+// One field; its values, unless they are secret.
 static void named_edit(struct json *j, const Wire__Row *r)
 {
     char field[FIELD_MAX];
 
     named(j, r);
-    if (*r->old_value || *r->new_value) {
-        edited(j, r);
-        return;
-    }
     if (!*r->field)
         return;
-    json_key(j, "fields");
-    json_open(j, '[');
-    for (const char *p = r->field; *p;) {
-        char one[FIELD_MAX];
-        size_t n = strcspn(p, ","), kept = n < sizeof one ? n : sizeof one - 1;
-        memcpy(one, p, kept);
-        one[kept] = 0;
-        event_field_word(one, field, sizeof field);
-        json_str(j, field);
-        p += n + (p[n] == ',');
-    }
-    json_close(j, ']');
+    event_field_word(r->field, field, sizeof field);
+    if (*r->old_value || *r->new_value)
+        change(j, field, r);
+    else
+        json_put_str(j, "field", field);
 }
 
 static data_writer *const writers[ROW_COUNT] = {
@@ -158,14 +158,14 @@ static data_writer *const writers[ROW_COUNT] = {
     [ROW_AGENT_CREATED] = agent_created,
     [ROW_AGENT_EDITED] = named_edit,
     [ROW_AGENT_STATUS] = agent_status,
-    [ROW_USER_LOGIN] = named,
-    [ROW_USER_LOGIN_FAILED] = named,
+    [ROW_USER_LOGIN] = login,
+    [ROW_USER_LOGIN_FAILED] = login,
     [ROW_USER_LOGOUT] = named,
     [ROW_WEBHOOK_FIRED] = webhook_fired,
     [ROW_SETTINGS_UPDATED] = edited,
-    [ROW_KEY_CREATED] = key_data,
-    [ROW_KEY_REVOKED] = key_data,
-    [ROW_USER_CREATED] = named,
+    [ROW_KEY_CREATED] = with_role,
+    [ROW_KEY_REVOKED] = with_role,
+    [ROW_USER_CREATED] = with_role,
     [ROW_USER_UPDATED] = named_edit,
     [ROW_USER_DELETED] = named,
     [ROW_DESKTOP_CREATED] = named,

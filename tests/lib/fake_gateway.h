@@ -198,7 +198,7 @@ static void fake_answer(void)
 // ---------------------------------------------------------------- credentials: the key says what becomes of it
 
 enum { FAKE_KEY_MAX = 64 };
-static bool fake_cred_away, fake_cred_slow, fake_quota_empty;
+static bool fake_cred_away, fake_cred_slow, fake_cred_revoked, fake_quota_empty;
 static unsigned fake_forgotten;
 static struct cred_call *fake_cred_waiting;
 
@@ -219,7 +219,7 @@ static void fake_cred_say(struct cred_call *call, const char *key, size_t n)
     snprintf(text, sizeof text, "%.*s", (int)n, key);
     if (fake_cred_away) {
         call->cb(call, ERR_UNAVAILABLE, NULL);
-    } else if (sscanf(text, "%u:%u", &k, &w) != 2) {
+    } else if (fake_cred_revoked || sscanf(text, "%u:%u", &k, &w) != 2) {
         call->cb(call, ERR_UNAUTHORIZED, NULL);
     } else {
         a.key = k;

@@ -6,6 +6,7 @@
     op.url('desktop_7')          the path with an id in it
     op.judge(answer)             asserts that an answer is as described; gives its status as the description names it
     errors(schema, value)        what is wrong with a value, as sentences
+    undescribed(schema, value)   what it has besides
 """
 import json
 import os
@@ -64,6 +65,35 @@ def errors(schema, value):
     return out
 
 
+def undescribed(schema, value, at=''):
+    """Members that a value has and its schema does not know. Objects may gain members; then the description gains them too."""
+    if isinstance(value, list):
+        items = [s['items'] for s in _ways(schema, value) if 'items' in s]
+        return [x for s in items for n, v in enumerate(value) for x in undescribed(s, v, '%s/%d' % (at, n))]
+    if not isinstance(value, dict):
+        return []
+    known = {}
+    for s in _ways(schema, value):
+        for k, m in s.get('properties', {}).items():
+            known.setdefault(k, []).append(m)
+    if not known:       # any object
+        return []
+    out = ['%s/%s' % (at, k) for k in value if k not in known]
+    return out + [x for k, v in value.items() for m in known.get(k, []) for x in undescribed(m, v, '%s/%s' % (at, k))]
+
+
+def _ways(schema, value):
+    """The schemas that speak about a value together: itself, all of allOf, of oneOf and anyOf those it satisfies."""
+    schema = deref(schema)
+    out = [schema]
+    for s in schema.get('allOf', []):
+        out += _ways(s, value)
+    for s in schema.get('oneOf', []) + schema.get('anyOf', []):
+        if not errors(s, value):
+            out += _ways(s, value)
+    return out
+
+
 def examples(x):
     """Of a parameter, a media type: name -> value."""
     if 'example' in x:
@@ -87,6 +117,7 @@ class Operation:
         self.examples = examples(body['content']['application/json']) if self.needs_body else {}
         self.responses = {s: deref(r) for s, r in self.raw['responses'].items()}
         self.security = self.raw.get('security', DOC['security'])
+        self.seen = set()
         self.stream = list(self.responses.get('200', {}).get('content', {})) == ['text/event-stream']
 
     def __repr__(self):
@@ -126,8 +157,18 @@ class Operation:
         assert not wrong, '%s %s (%s): %s\n%r' % (self.method, self.path, a.status, '; '.join(wrong[:5]), a)
         return name
 
+    def _content(self, r, a):
+        """What is wrong with a body; one that came before in the same words was right."""
+        known = (a.status, a.headers['Content-Type'], a.raw)
+        if known not in self.seen:
+            wrong = self._wrong_content(r, a)
+            if wrong:
+                return wrong
+            self.seen.add(known)
+        return []
+
     @staticmethod
-    def _content(r, a):
+    def _wrong_content(r, a):
         kind = (a.headers['Content-Type'] or '').split(';')[0]
         if 'content' not in r:
             return ['it has a body'] if a.raw else []
@@ -135,7 +176,8 @@ class Operation:
             return ['content type %r is not described' % kind]
         if kind != 'application/json':
             return []
-        return errors(r['content'][kind]['schema'], a.json)
+        schema = r['content'][kind]['schema']
+        return errors(schema, a.json) or ['%s is not described' % x for x in undescribed(schema, a.json)]
 
 
 OPERATIONS = [Operation(path, item, m) for path, item in DOC['paths'].items() for m in item if m != 'parameters' and (m.upper(), path) in _served()]

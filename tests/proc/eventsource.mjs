@@ -1,11 +1,13 @@
-// npm's EventSource on the URLs given; prints a JSON line for each thing that happens. A line on standard input "close N" closes
+// npm's EventSource on the URLs given, with the cookie of --cookie=NAME=VALUE, as a browser has it; prints a JSON line for each thing that happens. A line on standard input "close N" closes
 // the N-th.
 import { createInterface } from 'node:readline';
 import { EventSource } from 'eventsource';
 
 const say = (x) => process.stdout.write(JSON.stringify(x) + '\n');
-const sources = process.argv.slice(2).map((url, n) => {
-  const stream = new EventSource(url);
+const cookie = process.argv.find((a) => a.startsWith('--cookie='))?.slice('--cookie='.length);
+const how = cookie ? { fetch: (input, init) => fetch(input, { ...init, headers: { ...init.headers, Cookie: cookie } }) } : undefined;
+const sources = process.argv.slice(2).filter((a) => !a.startsWith('--')).map((url, n) => {
+  const stream = new EventSource(url, how);
   stream.onopen = () => say({ n, open: true });
   stream.onmessage = (event) => {
     const data = JSON.parse(event.data);

@@ -5,6 +5,7 @@ import subprocess
 import time
 import urllib.request
 
+import pytest
 from harness import BUILD, REPO, STRETCH, end, popen, wait_until
 
 WORKERS = '/api/workers'
@@ -99,7 +100,8 @@ def test_the_order_outlives_the_broker(fresh):
     assert i.workers[0].wait(30) == 0
 
 
-def test_under_tools_up_it_is_started_again(fresh, tmp_path):
+@pytest.mark.release_only
+def test_under_tools_up_it_is_started_again(tmp_path):
     data = str(tmp_path / 'd') if len(str(tmp_path)) < 60 else '/tmp/mc-drain-%d' % os.getpid()
     env = {'PATH': os.environ['PATH'], 'HOME': str(tmp_path), 'MC_DATA': data, 'MC_HTTP': '127.0.0.1:0', 'MC_WORKERS': '1', 'MC_DRAIN': '2',
            'MC_BUILD': BUILD, 'LANG': 'C.UTF-8'}

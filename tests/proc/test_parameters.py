@@ -5,7 +5,7 @@ import http.client
 import json
 
 import pytest
-from described import BY_ID, MISSING_ID, OPERATIONS, deref
+from described import MISSING_ID, OPERATIONS, deref, errors
 from harness import STRETCH, Answer, Install
 
 pytestmark = pytest.mark.xdist_group('parameters')
@@ -24,9 +24,26 @@ class Client:
         if body is not None:
             h['Content-Type'] = 'application/json'
         h.update(headers or {})
+        return self.answer(lambda: self.c.request(method, url, body=body, headers=h))
+
+    def twice(self, method, url, name, value, body, key=None):
+        """A header field that stands there twice."""
+        def ask():
+            self.c.putrequest(method, url)
+            if key != '':
+                self.c.putheader('x-api-key', self.key)
+            self.c.putheader(name, value)
+            self.c.putheader(name, value)
+            if body is not None:
+                self.c.putheader('Content-Type', 'application/json')
+                self.c.putheader('Content-Length', str(len(body)))
+            self.c.endheaders(body)
+        return self.answer(ask)
+
+    def answer(self, ask):
         for again in (False, True):
             try:
-                self.c.request(method, url, body=body, headers=h)
+                ask()
                 r = self.c.getresponse()
                 break
             except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
@@ -56,12 +73,13 @@ def target(i, op):
     if op.kind is None:
         return op.url()
     if op.kind not in i.real:
-        make = MADE[op.kind]
-        i.real[op.kind] = i.api('POST', BY_ID[make].path, next(iter(BY_ID[make].examples.values()))).ok(201)['id']
+        path, body = MADE[op.kind]
+        i.real[op.kind] = i.api('POST', path, body).ok(201)['id']
     return op.url(i.real[op.kind])
 
 
-MADE = {'key': 'createKey', 'user': 'createUser', 'webhook': 'createWebhook'}
+MADE = {'key': ('/api/auth/api-keys', {'name': 'k'}), 'user': ('/api/users', {'username': 'somebody', 'role': 'viewer'}),
+        'webhook': ('/api/webhooks', {'url': 'http://127.0.0.1:9/hook', 'events': ['task.failed']})}
 
 
 # ---------------------------------------------------------------- query parameters
@@ -211,6 +229,30 @@ def values(s):
         yield from ['[1]', '[null]', '[[]]'] + ['[%s]' % v for v in values(s['items']) if v.startswith('"')]
 
 
+def right_values(s):
+    """JSON texts a member of this schema may have: the ends of its ranges, every word, other scripts."""
+    allowed = types_of(deref(s))
+    if 'null' in allowed:
+        yield 'null'
+    s = rule(s)
+    if 'enum' in s:
+        yield from (json.dumps(w) for w in s['enum'] if w is not None)
+    elif 'boolean' in allowed:
+        yield from ['true', 'false']
+    elif 'string' in allowed:
+        most = min(s.get('maxLength', 200), 100000)
+        if s.get('pattern', '').startswith('^http'):
+            yield from ['"http://x"', '"https://x:1/y?z=%41"', '"http://[::1]/"', json.dumps('http://' + 'x' * (most - 7))]
+        elif 'pattern' not in s and not s.get('writeOnly'):
+            yield from (json.dumps(c * n, ensure_ascii=False) for c in ('x', '\u00e9', '\u4e2d', '\U0001f600', '"', '\\', '<', "'") for n in (max(s.get('minLength', 1), 1), most))
+    elif 'integer' in allowed:
+        yield from (str(s[k]) for k in ('minimum', 'maximum') if k in s)
+    elif 'number' in allowed:
+        yield from ['0.01', '1', '99.99', str(s['maximum'])]
+    elif 'array' in allowed and 'minItems' not in s:
+        yield from ['[]', json.dumps(['x' * 200] * s['maxItems'])]
+
+
 # No JSON, whatever the member: the body as a whole is refused, and no field is named.
 NO_JSON = ['"\\ud800"', '"\\udc00x"', '"\\u0000"', '1e999', '9223372036854775808', '99999999999999999999999', '01', '+1', '.5', 'NaN', "'x'", 'tru', deep(65), deep(100000), '"\x01"', '']
 
@@ -259,6 +301,8 @@ def test_member(own, op, path, m, needed):
     def send(text):
         return judged(op, call(op.method, url, text.encode('utf-8', 'surrogatepass') if isinstance(text, str) else text), (field, text[:200]))
     for v in values(m):
+        if not errors(m, json.loads(v)) and v != '1e2':     # that it is a whole number is a matter of opinion; not of ours
+            continue
         a = send(with_member(right, path, v))
         j = a.error(400)
         named = j.get('field', '')
@@ -281,6 +325,35 @@ def test_member(own, op, path, m, needed):
             assert a.status == (200 if there else 404), a
 
 
+# Right values of these do something that cannot be done over and over: wrong passwords are throttled.
+NOT_REPEATED = {'login', 'changePassword'}
+# Described as refused in this version, which has local desktops only.
+LOCAL_ONLY = {('createDesktop', 'driver'), ('createDesktop', 'address')}
+RIGHT = [b for b in BODIES if b[0].id not in NOT_REPEATED and (b[0].id, b[1][0]) not in LOCAL_ONLY]
+
+
+@pytest.mark.parametrize('op,path,m,needed', RIGHT, ids=['%s-%s' % (op, '.'.join(path)) for op, path, _, _ in RIGHT])
+def test_right_member(own, op, path, m, needed):
+    """What the schema allows is taken: the other end of test_member."""
+    right, once = right_body(op, path), ('username', 'name')[op.id == 'createWorker']
+    made = []
+    for v in right_values(m):
+        assert not errors(m, json.loads(v)), v
+        body = json.loads(with_member(right, path, v))
+        if op.id in ('createUser', 'createWorker') and path != (once,):
+            body[once] = '%s-%d' % ('.'.join(path), len(made))
+        if op.id == 'createWorkspace':
+            body['admin'] = {**body['admin'], 'username': '%s-%d' % ('.'.join(path), len(made))}
+        if op.id == 'createWebhook' and path != ('url',):
+            body['url'] = 'http://127.0.0.1:9/hook'
+        a = judged(op, own.calls[len(made) % 2](op.method, op.url(MISSING_ID), json.dumps(body, ensure_ascii=False).encode()), (path, v[:100]))
+        assert a.status in (200, 201) or (op.kind and a.status == 404), (path, v[:200], a)
+        made.append(a)
+    if op.id in ('createDesktop', 'createWebhook'):      # there may only be so many
+        for a in made:
+            own.calls[0]('DELETE', '%s/%s' % (op.path, a.json['id'])).ok(204)
+
+
 @pytest.mark.parametrize('op', [op for op in OPERATIONS if op.needs_body and op.kind], ids=repr)
 def test_unknown_members(own, op):
     for e in op.examples.values():
@@ -293,6 +366,41 @@ def test_no_object(own, op):
     for text in [b'[]', b'1', b'"x"', b'null', b'true', b'{', b'}', b'{}{}', b'{"a":1,}', b'{a:1}', b'\xff\xfe{\x00}\x00', b'\xef\xbb\xbf{}', b'{"a":1}\x00', b' ', b'//\n{}',
                  b'{"a":' * 70 + b'1' + b'}' * 70, b'[' * 200000]:
         judged(op, own.calls[1](op.method, op.url(MISSING_ID), text), text[:40]).error(400, 'BAD_JSON')
+
+
+# ---------------------------------------------------------------- header fields
+
+FIELDS = [b'', b'x', b'-1', b'1.5', b'0x1', b'1 2', b',,,', b'"', b'W/"', b'\xff\xfe', b'\xc3\xa9', b'x' * 5000, b'0', b'1', b'*', b'null', b"';--", b'%00', b'\x80' * 300]
+HEADERS = [(op, p) for op in OPERATIONS for p in op.params if p['in'] == 'header']
+
+
+@pytest.mark.parametrize('op,p', HEADERS, ids=['%s-%s' % (op, p['name']) for op, p in HEADERS])
+def test_header(own, op, p):
+    """On an object that is not there, or a read; a field at fault is named."""
+    body = b'{}' if op.needs_body else None
+    for gw in (0, 1):
+        for v in FIELDS:
+            a = judged(op, own.calls[gw](op.method, op.url(MISSING_ID), body, headers={p['name']: v}), (p['name'], v))
+            assert a.status in (200, 204, 304, 404) or a.json['code'] in ('MISSING_FIELD',) or a.json.get('field') == p['name'], (p['name'], v, a)
+        a = own.calls[gw].twice(op.method, op.url(MISSING_ID), p['name'], p.get('example', '1'), body)
+        judged(op, a, p['name'])
+        if p['name'] in ('X-Mc-Min-Sequence', 'Idempotency-Key') or op.stream:
+            assert a.json.get('field') == p['name'], a
+
+
+CREDENTIALS = [{'Authorization': 'Bearer'}, {'Authorization': 'Bearer '}, {'Authorization': 'Bearer  x  '}, {'Authorization': 'Basic dXNlcjpwYXNz'}, {'Authorization': ''},
+               {'Authorization': b'Bearer \xff'}, {'Authorization': 'Bearer ' + 'x' * 6000}, {'x-api-key': ''}, {'x-api-key': ' '}, {'x-api-key': b'\xff\xfe'}, {'x-api-key': 'mc_k_' + 'A' * 43},
+               {'x-api-key': 'mc_k_'}, {'x-api-key': 'x' * 6000}, {'Cookie': 'mc-session='}, {'Cookie': 'mc-session=mc_s_' + 'A' * 43}, {'Cookie': '=;;;mc-session'}, {'Cookie': 'a=b; mc-session="x"'},
+               {'Cookie': '__Host-mc-session=x; mc-session=y'}, {'Cookie': b'mc-session=\xff'}, {'Cookie': 'x' * 6000}]
+
+
+@pytest.mark.parametrize('op', [op for op in OPERATIONS if op.security], ids=repr)
+def test_odd_credentials(own, op):
+    for h in CREDENTIALS:
+        a = judged(op, own.calls[0](op.method, op.url(MISSING_ID), key='', headers=h), h)
+        assert a.status == 401 and a.headers['WWW-Authenticate'], (h, a)
+    a = own.calls[0].twice(op.method, op.url(MISSING_ID), 'x-api-key', own.key, None, key='')
+    assert judged(op, a, 'two keys').status == 400
 
 
 # ---------------------------------------------------------------- ids and roles

@@ -123,7 +123,8 @@ def test_the_workers_tell_theirs(fresh):
                == [1, 1, 1, 0], 20)
     wait_until('all is confirmed', lambda: total('mc_worker_unconfirmed_sessions') == 0, 20)
     wait_until('a probe', lambda: total('mc_worker_probes_total') > 0, 20)
-    assert total('mc_worker_probed_desktops') == 1 and total('mc_worker_spool_bytes') > 0
+    wait_until('one of them looks after the desktop', lambda: total('mc_worker_probed_desktops') == 1, 20)
+    wait_until('the journal is in the spool', lambda: total('mc_worker_spool_bytes') > 0, 20)
     hold = i.task('sleep 60', run=True)
     wait_until('it is held', lambda: total('mc_worker_running_sessions') == 1)
     i.act(hold['id'], 'cancel').ok()

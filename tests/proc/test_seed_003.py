@@ -63,6 +63,14 @@ def everything(i, query=''):
     return j['activities']
 
 
+def signed_in(i, name):
+    """A viewer of that name, signed in: the answer, and the cookie."""
+    i.api('POST', '/api/users', {'username': name, 'role': 'viewer', 'password': 'a long password'}).ok(201)
+    a = i.api('POST', '/api/auth/login', {'username': name, 'password': 'a long password'}, key=None)
+    a.ok(200)
+    return a, re.match(r'mc-session=[^;]+', a.headers['Set-Cookie']).group(0)
+
+
 def number(text):
     return int(text.split('_')[1])
 
@@ -139,12 +147,53 @@ def test_the_rest_of_the_trail(own):
     assert k['entity_type'] == 'key' and k['data'] == {'name': 'short lived', 'role': 'viewer'} and k['entity'] is None
     live = next(a for a in by['key.created'] if a['entity_id'] == 1)
     assert live['entity'] == {'type': 'key', 'id': 1, 'name': 'admin-api-key', 'role': 'admin'}
-    [d] = by['desktop.updated']
-    assert d['data']['name'] == 'DataAnalyst' and set(d['data']['fields']) == {'max_tasks', 'pool'}
+    d, two = by['desktop.updated']
+    assert {x['data']['field']: x['data']['new_value'] for x in (d, two)} == {'max_tasks': '3', 'pool': 'p'} and d['data']['name'] == 'DataAnalyst'
     assert d['entity']['name'] == 'DataAnalyst' and d['entity']['status'] in ('booting', 'running', 'stopped', 'error')
     assert by['user.created'][0]['entity'] == {'type': 'user', 'id': 1, 'name': 'admin', 'role': 'admin'}
     assert {a['data']['to'] for a in by['agent.status_changed']} <= {'offline', 'error', 'online', 'idle'}
     assert all(a['data']['from'] == 'offline' for a in by['agent.status_changed'])
+
+
+def test_people_comments_agents_and_webhooks(own):
+    first = everything(own)[0]['id']
+    t = own.task('true', title='talked about')['id']
+    c = own.api('POST', '%s/%s/comments' % (TASKS, t), {'content': 'Looks fine'}).ok(201)['id']
+    agent = own.api('GET', DESKTOPS + '/' + own.second).ok()['agentId']
+    own.api('PATCH', '/api/agents/' + agent, {'role': 'analyst'}).ok()
+    user = own.api('POST', '/api/users', {'username': 'kim', 'role': 'operator', 'password': 'a long password'}).ok(201)['id']
+    hook = own.api('POST', '/api/webhooks', {'url': 'http://127.0.0.1:9/', 'name': 'hook', 'events': ['task.deleted'], 'enabled': False}).ok(201)['id']
+    own.last = own.api('DELETE', TASKS + '/' + own.task('true')['id'])
+    by = {a['type']: a for a in everything(own, '?after_id=%d' % first)}
+    assert by['comment.added']['entity_type'] == 'comment' and by['comment.added']['entity_id'] == number(c)
+    assert by['comment.added']['data'] == {'task_id': number(t), 'preview': 'Looks fine'}
+    assert by['comment.added']['entity'] == {'type': 'comment', 'id': number(c), 'title': 'talked about', 'task_id': number(t)}
+    assert everything(own, '?entity_type=comment') == [by['comment.added']]
+    assert by['agent.updated']['entity_id'] == number(agent) and by['agent.updated']['entity']['role'] == 'analyst'
+    assert by['agent.updated']['data'] == {'name': 'DataAnalyst', 'field': 'role', 'old_value': 'agent', 'new_value': 'analyst'}
+    assert by['user.created']['entity'] == {'type': 'user', 'id': number(user), 'name': 'kim', 'role': 'operator'}
+    assert by['user.created']['data'] == {'name': 'kim', 'role': 'operator'}
+    assert by['webhook.created']['entity'] == {'type': 'webhook', 'id': number(hook), 'name': 'hook'}
+    own.api('DELETE', '/api/webhooks/' + hook).ok(204)
+    own.last = own.api('DELETE', TASKS + '/' + t)
+    of = everything(own, '?after_id=%d&entity_type=comment,webhook' % first)
+    assert [a['type'] for a in of] == ['webhook.deleted', 'webhook.created', 'comment.added'] and all(a['entity'] is None for a in of)
+
+
+def test_with_a_session_cookie(own):
+    """As in the printed requests: Cookie: mc-session=your-session-token"""
+    a, cookie = signed_in(own, 'lee')
+    h = {'Cookie': cookie}
+    for gw in (0, 1):
+        j = own.api('GET', ACTIVITIES + '?type=task.updated&limit=20', key=None, headers=h, gw=gw, seen=a).ok()
+        assert j['activities'] and {x['type'] for x in j['activities']} == {'task.updated'}
+        assert own.api('GET', ACTIVITIES + '?stats=true&hours=48', key=None, headers=h, gw=gw).ok()['timeframe'] == '48 hours'
+    [x] = [x for x in own.api('GET', ACTIVITIES + '?type=user.login', seen=a).ok()['activities'] if x['actor'] == 'lee']
+    assert x['entity_type'] == 'user' and x['entity']['name'] == 'lee' and x['data']['name'] == 'lee'
+    own.api('POST', '/api/auth/logout', key=None, headers={**h, 'Origin': own.url()}).ok(204)
+    for gw in (0, 1):
+        wait_until('the session is over', lambda gw=gw: own.api('GET', ACTIVITIES, key=None, headers=h, gw=gw).status == 401)
+    own.api('GET', ACTIVITIES, key=None, headers={'Cookie': 'mc-session=nonsense'}).error(401, 'UNAUTHORIZED')
 
 
 # ---------------------------------------------------------------- filters
@@ -276,9 +325,9 @@ def test_ten_actors_at_most(fresh):
 # ---------------------------------------------------------------- polling, as printed
 
 LOOP = """
-const [origin, key] = process.argv.slice(2);
+const [origin, cookie] = process.argv.slice(2);   // what a browser adds by itself
 const plain = globalThis.fetch;
-const fetch = (path) => plain(origin + path, { headers: { 'x-api-key': key } });
+const fetch = (path) => plain(origin + path, { headers: { cookie } });
 const setInterval = (f) => globalThis.setInterval(f, 400);   // the page waits 5000
 const console = { log: () => process.stdout.write(JSON.stringify(seen.splice(0)) + '\\n') };
 const seen = [];
@@ -309,7 +358,7 @@ setInterval(async () => {
 def test_the_printed_loop_misses_nothing_and_repeats_nothing(own, tmp_path):
     script = tmp_path / 'poll.mjs'
     script.write_text(printed_loop())
-    p = popen(['node', str(script), own.url(0), own.viewer], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    p = popen(['node', str(script), own.url(0), signed_in(own, 'poller')[1]], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     got, lines = [], []
 
     def read():

@@ -7,7 +7,7 @@ import re
 import subprocess
 
 import pytest
-from harness import REPO, STRETCH
+from harness import BUILD, REPO, STRETCH
 from test_up import Up
 
 pytestmark = pytest.mark.release_only
@@ -35,6 +35,7 @@ def test_tour_works_as_printed():
         for n, (_, block) in enumerate(found):
             block = block.replace('127.0.0.1:8080', '127.0.0.1:%d' % u.port).replace('localhost:8080', '127.0.0.1:%d' % u.port)
             block = re.sub(r'(\./)?data/admin-api-key', u.data + '/admin-api-key', block)
+            block = block.replace('$PWD/build/bin', os.path.join(BUILD, 'bin'))
             if re.search(r'^\s*(\./)?tools/(up|check)\b', block, re.M):
                 block = ''
             script += ['echo "<<< %d"' % n, block]

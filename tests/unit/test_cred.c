@@ -19,9 +19,11 @@
 
 static uint64_t now_ms = 1000000;
 
+static uint64_t back_ms; // how far the wall clock was put back
+
 uint64_t clock_wall_ms(void)
 {
-    return now_ms;
+    return now_ms - back_ms;
 }
 
 uint64_t clock_mono_ms(void)
@@ -209,9 +211,20 @@ static void expiry(void **state)
     now_ms += 1;
     find(&k, key);
     assert_int_equal(k.e, ERR_UNAUTHORIZED);
+    key_text(key, 6); // one whose time is over, although the wall clock was put back
+    find(&k, key);
+    answer(1, ERR_OK, 1, now_ms + 1000);
+    back_ms = 5000;
+    now_ms += 999;
+    find(&k, key);
+    assert_int_equal(k.e, ERR_OK);
+    now_ms += 1;
+    find(&k, key);
+    assert_int_equal(k.e, ERR_UNAUTHORIZED);
+    back_ms = 0;
     key_text(key, 5);
     find(&k, key);
-    answer(1, ERR_OK, 1, now_ms); // and one that was over when the answer came
+    answer(2, ERR_OK, 1, now_ms); // and one that was over when the answer came
     assert_int_equal(k.e, ERR_UNAUTHORIZED);
 }
 

@@ -168,7 +168,7 @@ static int set_up(void **u)
     (void)u;
     fake_log_reset();
     fake_n_questions = 0;
-    fake_cred_away = fake_cred_slow = fake_quota_empty = false;
+    fake_cred_away = fake_cred_slow = fake_cred_revoked = fake_quota_empty = false;
     fake_cred_waiting = NULL;
     fake_key_expires_ms = 0;
     fake_forgotten = 0;
@@ -651,6 +651,19 @@ static void credentials(void **u)
     fake_run_ms(1100);
     assert_got(f, VIEW_ACTIVITY, (struct slice){ .from = 29, .to = UINT64_MAX });
     fake_exchange_free(f);
+
+    fake_quota_empty = true;    // over the limit, and its key is revoked meanwhile: it is not let in on what was once looked up
+    f = open_view(VIEW_ACTIVITY, NULL, NULL);
+    fake_settle();
+    assert_int_equal(f->status, 200);
+    fake_cred_revoked = true;
+    fake_quota_empty = false;
+    commit_and_publish(8);
+    fake_run_ms(1100);
+    assert_true(f->ended);
+    assert_false(holds(f, "data:"));
+    fake_exchange_free(f);
+    fake_cred_revoked = false;
 }
 
 static void revocation(void **u)

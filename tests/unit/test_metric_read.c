@@ -1,7 +1,6 @@
-// links: broker common lmdb xxhash protobuf-c sodium
+// links: broker common lmdb xxhash protobuf-c sodium jansson uv systemd nng
 // Questions about a desktop's history, against a list of all its samples: a real store with the minutes that Sample commands put
-// there, rings in memory that begin anew with each pretended start of the broker, and questions of every range and step. The fleet
-// is pretended here: the queries see of it what these functions say.
+// there, rings in memory that begin anew with each pretended start of the broker, and questions of every range and step.
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,39 +14,12 @@
 #include "arena.h"
 #include "crypto.h"
 #include "fleet.h"
+#include "fleet_state.h"
 #include "query.h"
 
 static const uint64_t M = 60000, H = 3600000, D = 86400000;
-static struct fleet_history history;
-
-const struct fleet_history *fleet_history(const struct fleet *f, uint64_t desktop)
-{
-    (void)f;
-    return desktop == 1 ? &history : NULL;
-}
-
-const struct fleet_desktop *fleet_desktop(const struct fleet *f, uint64_t desktop)
-{
-    (void)f;
-    (void)desktop;
-    return NULL;
-}
-
-bool fleet_worker(const struct fleet *f, uint64_t worker, Wire__Worker *ret)
-{
-    (void)f;
-    (void)worker;
-    (void)ret;
-    return false;
-}
-
-const uint64_t *fleet_figures(const struct fleet *f, uint64_t worker, const uint8_t **ret_known)
-{
-    (void)f;
-    (void)worker;
-    *ret_known = NULL;
-    return NULL;
-}
+static struct fleet *fleet;
+static struct desktop desktop;   // what the fleet knows of desktop 1
 
 static uint64_t seed;
 static uint64_t rnd(uint64_t n)
@@ -130,18 +102,18 @@ static unsigned n_samples;
 
 static void add_sample(void)
 {
-    if (!history.rings) {
-        history.rings = metric_rings_new();
-        assert_non_null(history.rings);
-        history.since_ms = on.now;
-        history.unsaved = on.now / M;
+    if (!desktop.history.rings) {
+        desktop.history.rings = metric_rings_new();
+        assert_non_null(desktop.history.rings);
+        desktop.history.since_ms = on.now;
+        desktop.history.unsaved = on.now / M;
     }
     samples[n_samples].ms = on.now;
     samples[n_samples].stored = false;
     samples[n_samples].in_memory = true;
     for (unsigned m = 0; m < METRIC_N; m++)
         samples[n_samples].value[m] = (uint32_t)rnd(METRIC_MAX + 1);
-    metric_rings_add(history.rings, on.now, samples[n_samples++].value);
+    metric_rings_add(desktop.history.rings, on.now, samples[n_samples++].value);
 }
 
 static void store_minute(uint64_t minute)
@@ -150,7 +122,7 @@ static void store_minute(uint64_t minute)
     Wire__Item item = WIRE__ITEM__INIT;
     Wire__Sample m = WIRE__SAMPLE__INIT;
     Wire__DesktopSample one = WIRE__DESKTOP_SAMPLE__INIT, *list[1] = { &one };
-    metric_rings_minute(history.rings, minute, &s);
+    metric_rings_minute(desktop.history.rings, minute, &s);
     if (!s.count)
         return;
     one.workspace = one.desktop = 1;
@@ -172,18 +144,18 @@ static void store_minute(uint64_t minute)
 static void pass(uint64_t ms)
 {
     on.now += ms;
-    if (!history.rings || rnd(4) == 0)
+    if (!desktop.history.rings || rnd(4) == 0)
         return;
-    if (on.now / M > history.unsaved + 240)
-        history.unsaved = on.now / M - 240;
-    for (; history.unsaved < on.now / M; history.unsaved++)
-        store_minute(history.unsaved);
+    if (on.now / M > desktop.history.unsaved + 240)
+        desktop.history.unsaved = on.now / M - 240;
+    for (; desktop.history.unsaved < on.now / M; desktop.history.unsaved++)
+        store_minute(desktop.history.unsaved);
 }
 
 static void restart(void)
 {
-    free(history.rings);
-    history = (struct fleet_history){ 0 };
+    free(desktop.history.rings);
+    desktop.history = (struct fleet_history){ 0 };
     for (unsigned i = 0; i < n_samples; i++)
         samples[i].in_memory = false;
 }
@@ -197,23 +169,23 @@ static bool counts(unsigned i, const struct metric_choice *c, uint64_t to_ms, ui
         *ret_at = at * step;
         return samples[i].in_memory && at * step < to_ms && at + metric_kept(c->level) >= now;
     }
-    if (samples[i].stored && !(samples[i].in_memory && ms / M >= history.unsaved)) {
+    if (samples[i].stored && !(samples[i].in_memory && ms / M >= desktop.history.unsaved)) {
         *ret_at = at * step;
         return at * step < to_ms && at / METRIC_PAGE_STEPS + metric_pages(c->level) > now / METRIC_PAGE_STEPS;
     }
     *ret_at = ms / M * M;
-    return samples[i].in_memory && ms / M >= history.unsaved && ms / M * M < to_ms && ms / M + 244 >= on.now / M;
+    return samples[i].in_memory && ms / M >= desktop.history.unsaved && ms / M * M < to_ms && ms / M + 244 >= on.now / M;
 }
 
 // The levels in memory are whole for ever if nothing older is stored of the time they could hold.
 static uint64_t memory_from(uint64_t from_ms)
 {
     uint64_t reach = on.now - metric_kept(LEVEL_TEN) * 10000, from = from_ms > reach ? from_ms : reach;
-    if (!history.rings)
+    if (!desktop.history.rings)
         return UINT64_MAX;
     for (unsigned i = n_samples; i-- > 0 && samples[i].ms >= reach - M;)
-        if (samples[i].stored && samples[i].ms / M >= from / M && samples[i].ms / M < history.since_ms / M)
-            return history.since_ms;
+        if (samples[i].stored && samples[i].ms / M >= from / M && samples[i].ms / M < desktop.history.since_ms / M)
+            return desktop.history.since_ms;
     return 0;
 }
 
@@ -249,15 +221,15 @@ static void compare(const Wire__MetricPoints *p, const struct metric_choice *c, 
     assert_int_equal(p->n_max, n * METRIC_N);
 }
 
-static enum err ask(uint64_t desktop, uint64_t from, uint64_t to, uint64_t step, struct arena *a, Wire__Answer *ret)
+static enum err ask(uint64_t id, uint64_t from, uint64_t to, uint64_t step, struct arena *a, Wire__Answer *ret)
 {
-    struct query q = { .store = on.store, .arena = a };
+    struct query q = { .store = on.store, .fleet = fleet, .arena = a };
     Wire__Item item = WIRE__ITEM__INIT;
     Wire__Actor actor = WIRE__ACTOR__INIT;
     Wire__MetricsRead m = WIRE__METRICS_READ__INIT;
     assert_int_equal(query_begin(&q), ERR_OK);
     q.now_ms = on.now;
-    m.desktop = desktop;
+    m.desktop = id;
     m.from_ms = from;
     m.to_ms = to;
     m.step_s = step;
@@ -341,7 +313,8 @@ static void refusals(void **state)
 
 int main(void)
 {
-    if (crypto_init())
+    struct fleet_conf none = { 0 };
+    if (crypto_init() || fleet_new(&none, &fleet) || map_put(&fleet->desktops, 1, &desktop))
         return 1;
     const struct CMUnitTest tests[] = { cmocka_unit_test(questions_against_the_model), cmocka_unit_test(refusals) };
     seed = getenv("SEED") ? strtoull(getenv("SEED"), NULL, 10) : 88172645463325252ull;

@@ -19,6 +19,7 @@
 #include "log.h"
 #include "migrate.h"
 #include "posting.h"
+#include "query_parts.h"
 #include "stats.h"
 
 static uint64_t seed;
@@ -60,6 +61,7 @@ static void stage_close(void)
 }
 
 enum { ROWS_MAX = 40000 };
+static const uint64_t START_MS = 1767225600000; // 2026-01-01
 struct model_row {
     uint64_t number, workspace, time_ms, desktop, agent, entity;
     unsigned row, actor;
@@ -88,7 +90,7 @@ static const struct model_row *new_row(void)
 {
     struct model_row *m = &model[n_rows];
     const struct model_row *last = n_rows ? &model[n_rows - 1] : NULL;
-    *m = (struct model_row){ .number = 1, .workspace = 1 + (rnd(8) == 0), .time_ms = 1767225600000, .actor = (unsigned)rnd(ACTORS) };
+    *m = (struct model_row){ .number = 1, .workspace = 1 + (rnd(8) == 0), .time_ms = START_MS, .actor = (unsigned)rnd(ACTORS) };
     if (last) {
         m->number = last->number + 1 + (rnd(50) == 0 ? rnd(1000000) : 0) + (rnd(5000) == 0 ? (uint64_t)1 << 32 : 0);
         m->time_ms = last->time_ms + rnd(4000);
@@ -96,7 +98,10 @@ static const struct model_row *new_row(void)
     m->row = rnd(3) ? ROW_TASK_CREATED + (unsigned)rnd(3) : 1 + (unsigned)rnd(ROW_COUNT - 1);
     m->desktop = rnd(DESKTOPS);
     m->agent = m->desktop;
-    m->entity = 1 + rnd(200);
+    bool made = m->row == ROW_TASK_CREATED || m->row == ROW_SESSION_STARTED; // once in an object's life, and first
+    m->entity = made || !last ? 1 + n_rows : model[rnd(4) ? n_rows - 1 - rnd(n_rows < 30 ? n_rows : 30) : rnd(n_rows)].entity;
+    if (!made && n_rows > 100 && rnd(4) == 0)
+        m->entity = 5; // an object with a long history
     n_rows++;
     return m;
 }
@@ -207,7 +212,8 @@ static unsigned some_lists(struct posting_list out[ROW_COUNT])
     uint64_t workspace = 1 + (rnd(6) == 0), id = 1 + rnd(DESKTOPS), actor = rnd(ACTORS), which = rnd(5);
     unsigned n = 0;
     if (which == 4) {
-        out[n++] = posting_by_id(POSTING_ENTITY, workspace, 1 + rnd(200), rnd(2) ? ENTITY_TASK : ENTITY_SESSION);
+        uint64_t object = rnd(3) == 0 ? 5 : model[first_row + rnd(n_rows - first_row)].entity;
+        out[n++] = posting_by_id(POSTING_ENTITY, workspace, object, rnd(3) ? ENTITY_TASK : ENTITY_SESSION);
         return n;
     }
     for (unsigned k = 1; k < ROW_COUNT; k++) {
@@ -245,7 +251,8 @@ static void compare_one(struct txn *t)
 {
     struct posting_list lists[ROW_COUNT];
     uint64_t oldest = model[first_row].number, newest = model[n_rows - 1].number, total, left;
-    struct posting_set s = { .txn = t, .arena = &stage.arena, .lists = lists, .n = some_lists(lists), .lo = oldest, .hi = newest + 1 };
+    struct posting_set s = { .txn = t, .arena = &stage.arena, .lists = lists, .lo = oldest, .hi = newest + 1 };
+    s.n = some_lists(lists);
     if (rnd(2)) {
         uint64_t lo = some_number();
         s.lo = lo > oldest ? lo : oldest;
@@ -293,23 +300,28 @@ static void compare_hours(struct txn *t)
 static void compare_lists(struct txn *t)
 {
     struct posting_list l = { .workspace = 1, .family = POSTING_ACTOR }, before = l;
-    struct cursor c;
+    struct cursor c, look;
     unsigned n = 0, known = 0;
     assert_int_equal(cursor_open(&c, t, DB_POSTING, NULL), ERR_OK);
+    assert_int_equal(cursor_open(&look, t, DB_POSTING, NULL), ERR_OK);
     while (posting_next_list(&c, &l)) {
         struct posting_set s = { .txn = t, .arena = &stage.arena, .lists = &l, .n = 1, .lo = model[first_row].number, .hi = UINT64_MAX };
-        uint64_t total, newest;
+        uint64_t total, newest, lo = some_number(), n_since;
         assert_true(l.a > before.a || (l.a == before.a && (l.b > before.b || (l.b == before.b && l.kind > before.kind))));
         before = l;
         want(&s);
         assert_int_equal(posting_total(&s, &total), ERR_OK);
         assert_int_equal(total, n_wanted);
         assert_true(n_wanted > 0);
-        assert_int_equal(posting_newest(t, &l, &newest), ERR_OK);
-        assert_int_equal(newest, wanted[0]->number);
+        s.lo = lo > s.lo ? lo : s.lo;
+        want(&s);
+        assert_int_equal(posting_since(&look, &l, s.lo, &n_since, &newest), ERR_OK);
+        assert_int_equal(n_since, n_wanted);
+        assert_int_equal(newest, n_wanted ? wanted[0]->number : 0);
         n++;
     }
     assert_int_equal(c.err, ERR_OK);
+    cursor_close(&look);
     cursor_close(&c);
     for (unsigned k = 1; k < ROW_COUNT; k++)
         for (unsigned i = 0; i < ACTORS; i++) {
@@ -330,6 +342,210 @@ static void compare(unsigned many)
         compare_one(t);
     compare_hours(t);
     store_abort(t);
+}
+
+// ---------------------------------------------------------------- the queries themselves
+
+static void set_meta(uint32_t schema)
+{
+    struct txn *t = writing();
+    struct key k = { .n = 0 };
+    Rec__Meta *m;
+    assert_int_equal(meta_read(t, &stage.arena, &m), ERR_OK);
+    m->schema = schema;
+    m->oldest = n_rows ? model[first_row].number : 1;
+    m->newest = n_rows ? model[n_rows - 1].number : 0;
+    assert_int_equal(rec_put(t, &stage.arena, DB_META, key_u8(&k, 1), m), ERR_OK);
+    assert_int_equal(store_commit(t), ERR_OK);
+}
+
+static bool among(const uint64_t *ids, size_t n, uint64_t id)
+{
+    for (size_t i = 0; i < n; i++)
+        if (ids[i] == id)
+            return true;
+    return n == 0;
+}
+
+static bool kind_among(const uint32_t *kinds, size_t n, unsigned kind)
+{
+    for (size_t i = 0; i < n; i++)
+        if (kinds[i] == kind)
+            return true;
+    return n == 0;
+}
+
+static bool event_wanted(const struct model_row *m, const struct query *q, const Wire__EventList *l)
+{
+    if (m->workspace != q->workspace || !event_type(m->row, VIEW_FEED) || !kind_among(l->kinds, l->n_kinds, m->row))
+        return false;
+    if (l->entity && (event_entity(m->row) != l->entity_kind || m->entity != l->entity))
+        return false;
+    if (!among(l->desktops, l->n_desktops, m->desktop) || !among(l->agents, l->n_agents, agent_of(m)))
+        return false;
+    return (!l->before || m->number < l->before) && m->time_ms >= l->from_ms && (!l->to_ms || m->time_ms < l->to_ms) &&
+           strcasestr(actors[m->actor], l->q);
+}
+
+static uint64_t some_time(void)
+{
+    return model[first_row + rnd(n_rows - first_row)].time_ms + rnd(3) - 1;
+}
+
+// Page after page until there is no more; together they are what the model has.
+static void compare_events(struct query *q)
+{
+    char *const texts[] = { (char[]){ "" }, (char[]){ "" }, (char[]){ "MIN" }, (char[]){ "Ünï" }, (char[]){ "nowhere" } };
+    Wire__EventList l = WIRE__EVENT_LIST__INIT;
+    uint64_t desktops[3] = { 1 + rnd(3), 1 + rnd(5), 2 }, agents[3] = { 1 + rnd(3), 1 + rnd(200), 1 };
+    uint32_t kinds[8];
+    size_t at = n_rows;
+    for (unsigned i = 0; i < 8; i++)
+        kinds[i] = (uint32_t)rnd(ROW_COUNT + 2);
+    kinds[0] = ROW_TASK_CREATED;
+    l.kinds = kinds;
+    l.n_kinds = rnd(2) ? rnd(9) : 0;
+    l.desktops = desktops;
+    l.n_desktops = rnd(3) ? 0 : rnd(4);
+    l.agents = agents;
+    l.n_agents = rnd(3) ? 0 : rnd(4);
+    if (rnd(4) == 0) {
+        l.entity = rnd(2) ? 5 : model[first_row + rnd(n_rows - first_row)].entity;
+        l.entity_kind = rnd(2) ? ENTITY_TASK : rnd(2) ? ENTITY_SESSION : ENTITY_AGENT;
+    }
+    l.before = rnd(3) ? 0 : some_number();
+    l.from_ms = rnd(3) ? 0 : some_time();
+    l.to_ms = rnd(3) ? 0 : some_time();
+    l.q = texts[rnd(5)];
+    l.limit = (uint32_t)(1 + rnd(rnd(2) ? 500 : 60));
+    for (bool more = true; more;) {
+        Wire__Answer a = WIRE__ANSWER__INIT;
+        arena_reset(q->arena);
+        assert_int_equal(query_event_list(q, &l, &a), ERR_OK);
+        assert_true(a.event_page->n_rows <= l.limit);
+        for (size_t i = 0; i < a.event_page->n_rows; i++) {
+            Wire__Row *r = wire__row__unpack(arena_allocator(q->arena), a.event_page->rows[i].len, a.event_page->rows[i].data);
+            do
+                assert_true(at-- > first_row);
+            while (!event_wanted(&model[at], q, &l));
+            assert_int_equal(r->number, model[at].number);
+        }
+        more = a.event_page->next_before != 0;
+        assert_true(!more || !l.before || a.event_page->next_before < l.before);
+        l.before = more ? a.event_page->next_before : l.before;
+    }
+    while (at-- > first_row)
+        assert_false(event_wanted(&model[at], q, &l));
+}
+
+static void compare_activities(struct query *q)
+{
+    Wire__ActivityList l = WIRE__ACTIVITY_LIST__INIT;
+    Wire__Answer a = WIRE__ANSWER__INIT;
+    uint32_t kinds[6];
+    size_t n = 0;
+    for (unsigned i = 0; i < 6; i++)
+        kinds[i] = (uint32_t)rnd(ROW_COUNT + 2);
+    kinds[0] = ROW_TASK_CREATED;
+    l.kinds = kinds;
+    l.n_kinds = rnd(2) ? rnd(7) : 0;
+    l.actor = rnd(2) ? actors[rnd(ACTORS)] : actors[3];
+    l.has_since = rnd(3) == 0;
+    l.since = l.has_since ? some_time() / 1000 - rnd(2) : 0;
+    l.after = rnd(4) ? 0 : some_number();
+    l.before = rnd(4) ? 0 : some_number();
+    l.limit = (uint32_t)(1 + rnd(100));
+    q->settled_ms = some_time();
+    for (size_t i = n_rows; i-- > first_row;) {
+        const struct model_row *m = &model[i];
+        uint64_t second = m->time_ms / 1000;
+        if (m->workspace == q->workspace && event_type(m->row, VIEW_ACTIVITIES) && kind_among(l.kinds, l.n_kinds, m->row) &&
+            (!*l.actor || strcmp(l.actor, actors[m->actor]) == 0) && m->number > l.after && (!l.before || m->number < l.before) &&
+            (!l.has_since || (second > l.since && second < q->settled_ms / 1000)))
+            wanted[n++] = m;
+    }
+    l.offset = n && rnd(2) ? rnd(n + 2) : 0;
+    arena_reset(q->arena);
+    assert_int_equal(query_activity_list(q, &l, &a), ERR_OK);
+    const Wire__Activities *page = a.activities;
+    size_t left = l.offset < n ? n - l.offset : 0;
+    assert_int_equal(page->total, n);
+    assert_int_equal(page->n_activities, left < l.limit ? left : l.limit);
+    assert_int_equal(page->more, l.offset + page->n_activities < n);
+    assert_false(page->cut);
+    for (size_t i = 0; i < page->n_activities; i++) {
+        Wire__Row *r = wire__row__unpack(arena_allocator(q->arena), page->activities[i]->row.len, page->activities[i]->row.data);
+        assert_int_equal(r->number, wanted[l.offset + i]->number);
+        assert_null(page->activities[i]->entity); // there are only rows in this store
+    }
+}
+
+static void compare_statistics(struct query *q)
+{
+    Wire__ActivityStats m = WIRE__ACTIVITY_STATS__INIT;
+    Wire__Answer a = WIRE__ANSWER__INIT;
+    uint64_t kinds[ROW_COUNT] = { 0 }, by[ACTORS] = { 0 }, hours = 0, listed = 0;
+    m.hours = (uint32_t)(1 + rnd(30));
+    q->settled_ms = q->now_ms = some_time();
+    arena_reset(q->arena);
+    assert_int_equal(query_activity_stats(q, &m, &a), ERR_OK);
+    uint64_t first = q->now_ms / STATS_HOUR_MS - m.hours + 1;
+    for (size_t i = first_row; i < n_rows; i++)
+        if (model[i].workspace == q->workspace && event_type(model[i].row, VIEW_ACTIVITIES) && model[i].time_ms / STATS_HOUR_MS >= first) {
+            kinds[model[i].row]++;
+            by[model[i].actor]++;
+            hours++;
+        }
+    const Wire__ActivityCounts *c = a.activity_counts;
+    for (size_t i = 0; i < c->n_kinds; i++)
+        assert_int_equal(c->kinds[i]->count, kinds[c->kinds[i]->kind]);
+    for (unsigned k = 0; k < ROW_COUNT; k++)
+        listed += kinds[k] != 0;
+    assert_int_equal(listed, c->n_kinds);
+    listed = 0;
+    for (unsigned i = 0; i < ACTORS; i++)
+        listed += by[i] != 0;
+    assert_int_equal(listed, c->n_actors);
+    for (size_t i = 0; i < c->n_actors; i++) {
+        unsigned k = 0;
+        while (k < ACTORS && strcmp(actors[k], c->actors[i]->name) != 0)
+            k++;
+        assert_true(k < ACTORS);
+        assert_int_equal(c->actors[i]->count, by[k]);
+        assert_true(i == 0 || c->actors[i]->count <= c->actors[i - 1]->count);
+    }
+    for (size_t i = 0; i < c->n_hours; i++)
+        hours -= c->hours[i]->count;
+    assert_int_equal(hours, 0);
+}
+
+static void queries(void **state)
+{
+    struct arena answers;
+    struct query q = { .arena = &answers, .workspace = 1 };
+    (void)state;
+    arena_init(&answers, 128 << 20);
+    for (uint64_t s = 1; s <= 3; s++) {
+        seed = s * 15485863;
+        first_row = n_rows = 0;
+        stage_open();
+        while (n_rows < 15000)
+            play_turn(1 + rnd(300));
+        if (s > 1)
+            play_trim(1000 + rnd(3000));
+        set_meta(STORE_SCHEMA);
+        q.store = stage.store;
+        assert_int_equal(query_begin(&q), ERR_OK);
+        for (int i = 0; i < 150; i++) {
+            q.workspace = 1 + (rnd(5) == 0);
+            compare_events(&q);
+            compare_activities(&q);
+            compare_statistics(&q);
+        }
+        query_end(&q);
+        stage_close();
+    }
+    arena_fini(&answers);
 }
 
 static void random_rows(void **state)
@@ -453,7 +669,8 @@ static void keys(void **state)
         posting_key(&lists[i], &k);
         key_u64(&k, 12345);
         assert_true(posting_key_read(&k, &l));
-        assert_true(l.workspace == lists[i].workspace && l.a == lists[i].a && l.b == lists[i].b && l.family == lists[i].family && l.kind == lists[i].kind);
+        assert_true(l.workspace == lists[i].workspace && l.a == lists[i].a && l.b == lists[i].b);
+        assert_true(l.family == lists[i].family && l.kind == lists[i].kind);
         for (size_t n = 0; n < k.n; n++) {
             struct key cut = k;
             cut.n = n;
@@ -484,19 +701,6 @@ static void without_memory(void **state)
 }
 
 // ---------------------------------------------------------------- a store of the layout before
-
-static void set_schema(uint32_t schema)
-{
-    struct txn *t = writing();
-    struct key k = { .n = 0 };
-    Rec__Meta *m;
-    assert_int_equal(meta_read(t, &stage.arena, &m), ERR_OK);
-    m->schema = schema;
-    m->oldest = n_rows ? model[first_row].number : 1;
-    m->newest = n_rows ? model[n_rows - 1].number : 0;
-    assert_int_equal(rec_put(t, &stage.arena, DB_META, key_u8(&k, 1), m), ERR_OK);
-    assert_int_equal(store_commit(t), ERR_OK);
-}
 
 static uint32_t schema(void)
 {
@@ -560,7 +764,7 @@ static void migration(void **state)
     play_turn(5000);
     hash_all(before);
     wipe();
-    set_schema(1);
+    set_meta(1);
     while (!done) { // some steps are lost before their commit, and some starts begin anew
         struct txn *t = writing();
         assert_int_equal(migrate_step(t, &stage.arena, 1 + (unsigned)rnd(400), &done), ERR_OK);
@@ -580,7 +784,7 @@ static void migration(void **state)
     hash_all(after);
     assert_memory_equal(before, after, HASH_SIZE);
     wipe(); // all of it at once, as the broker does, from the middle of it
-    set_schema(1);
+    set_meta(1);
     struct txn *t = writing();
     assert_int_equal(migrate_step(t, &stage.arena, 1000, &done), ERR_OK);
     assert_false(done);
@@ -599,10 +803,10 @@ static void other_layouts(void **state)
     first_row = n_rows = 0;
     stage_open();
     assert_int_equal(migrate_store(stage.store), ERR_OK); // an empty store
-    set_schema(1); // one without a single event
+    set_meta(1); // one without a single event
     assert_int_equal(migrate_store(stage.store), ERR_OK);
     assert_int_equal(schema(), STORE_SCHEMA);
-    set_schema(STORE_SCHEMA + 1); // a newer one
+    set_meta(STORE_SCHEMA + 1); // a newer one
     assert_int_equal(migrate_store(stage.store), ERR_BAD_STATE);
     assert_int_equal(schema(), STORE_SCHEMA + 1);
     stage_close();
@@ -612,7 +816,7 @@ int main(void)
 {
     if (crypto_init())
         return 1;
-    const struct CMUnitTest tests[] = { cmocka_unit_test(random_rows), cmocka_unit_test(deep_offsets), cmocka_unit_test(damaged),
+    const struct CMUnitTest tests[] = { cmocka_unit_test(random_rows), cmocka_unit_test(queries), cmocka_unit_test(deep_offsets), cmocka_unit_test(damaged),
                                         cmocka_unit_test(keys), cmocka_unit_test(without_memory), cmocka_unit_test(migration),
                                         cmocka_unit_test(other_layouts) };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -60,13 +60,14 @@ static void the_printed_samples(void **state)
                   "\"title\":\"Implement authentication\",\"status\":\"done\"},\"created_at\":1709823456}");
     r = row(ROW_AGENT_CREATED, 8);
     r.name = z("DataAnalyst");
+    r.agent_role = z("analyst");
     r.desktop = 3;
     e = (Wire__AuditEntity)WIRE__AUDIT_ENTITY__INIT;
     e.name = z("DataAnalyst");
     e.role = z("analyst");
     e.status = AGENT_ONLINE;
     gives(&r, &e, "{\"id\":1523,\"type\":\"agent.created\",\"actor\":\"CodeReviewer\",\"entity_type\":\"agent\",\"entity_id\":8,"
-                  "\"data\":{\"name\":\"DataAnalyst\",\"desktop_id\":3},\"entity\":{\"type\":\"agent\",\"id\":8,\"name\":\"DataAnalyst\","
+                  "\"data\":{\"name\":\"DataAnalyst\",\"role\":\"analyst\",\"desktop_id\":3},\"entity\":{\"type\":\"agent\",\"id\":8,\"name\":\"DataAnalyst\","
                   "\"role\":\"analyst\",\"status\":\"online\"},\"created_at\":1709823456}");
 }
 
@@ -129,8 +130,12 @@ static void data(void **state)
     data_is(&r, "{\"from\":\"offline\",\"to\":\"online\"}");
     r = row(ROW_DESKTOP_UPDATED, 1);
     r.name = z("d");
-    r.field = z("name,maxTasks,chat.key");
-    data_is(&r, "{\"name\":\"d\",\"fields\":[\"name\",\"max_tasks\",\"chat.key\"]}");
+    r.field = z("maxTasks");
+    r.old_value = z("8");
+    data_is(&r, "{\"name\":\"d\",\"field\":\"max_tasks\",\"old_value\":\"8\",\"new_value\":\"\"}");
+    r.field = z("chat.key"); // what is secret has no values
+    r.old_value = r.new_value;
+    data_is(&r, "{\"name\":\"d\",\"field\":\"chat.key\"}");
     r = row(ROW_USER_UPDATED, 1);
     r.name = z("u");
     r.field = z("role");
@@ -141,6 +146,13 @@ static void data(void **state)
     r.name = z("k");
     r.key_role = ROLE_VIEWER;
     data_is(&r, "{\"name\":\"k\",\"role\":\"viewer\"}");
+    r = row(ROW_WEBHOOK_FIRED, 1);
+    r.name = z("hook");
+    r.delivery = 9;
+    r.event = 1523;
+    r.event_type = z("task.failed");
+    r.error = z("HTTP 500");
+    data_is(&r, "{\"name\":\"hook\",\"delivery_id\":9,\"event_id\":1523,\"event_type\":\"task.failed\",\"status\":\"failed\",\"error\":\"HTTP 500\"}");
 }
 
 // Rows of every kind, empty and with long texts: those that the view shows are written, as JSON, under their type.
@@ -175,8 +187,8 @@ static void statistics(void **state)
 {
     Wire__ActivityCounts c = WIRE__ACTIVITY_COUNTS__INIT;
     static const struct { unsigned kind; uint64_t n; } given[] = {
-        { ROW_TASK_CREATED, 4 }, { ROW_TASK_EDITED, 5 }, { ROW_TASK_STARTED, 2 }, { ROW_TASK_FAILED, 3 }, { ROW_KEY_CREATED, 4 }, { ROW_ALERT, 99 },
-        { ROW_COUNT + 7, 99 } };
+        { ROW_TASK_CREATED, 4 }, { ROW_TASK_EDITED, 5 }, { ROW_TASK_STARTED, 2 }, { ROW_TASK_FAILED, 3 }, { ROW_KEY_CREATED, 4 },
+        { ROW_ALERT, 99 }, { ROW_COUNT + 7, 99 } };
     enum { N = sizeof given / sizeof *given };
     Wire__KindCount kinds[N], *kind_list[N];
     Wire__ActorCount actor = WIRE__ACTOR_COUNT__INIT, *actors[] = { &actor };

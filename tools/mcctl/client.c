@@ -107,6 +107,7 @@ static void done_cb(void *u, const struct fetch_result *r)
 
     c->fetch = NULL;
     c->done = true;
+    uv_stop(&c->loop); // from a timer's turn the loop would go on to wait for what does not come
     a->err = a->body.err ? a->body.err : r->err;
     a->status = r->status;
     a->connected = r->connected;
@@ -306,6 +307,7 @@ static void timer_cb(uv_timer_t *t)
 {
     struct client *c = t->data;
     c->fired = true;
+    uv_stop(&c->loop);
 }
 
 bool client_pause(struct client *c, uint64_t ms)
@@ -322,6 +324,7 @@ static void wake_cb(uv_async_t *h)
 {
     struct client *c = h->data;
     c->interrupted = true;
+    uv_stop(&c->loop);
 }
 
 static void interrupt_cb(void)

@@ -220,7 +220,7 @@ static const struct option webhook_fields[] = {
     END,
 };
 static const struct option webhook_edit[] = {
-    { "url", 0, OPT_TEXT, "URL", NULL, "url", "where to" },
+    { "send-to", 0, OPT_TEXT, "URL", NULL, "url", "where it is sent from now on" },
     END,
 };
 static const struct option metrics_of[] = {

@@ -32,26 +32,6 @@ static int act(struct run *r)
     return code;
 }
 
-static void prepare(struct run *r)
-{
-    buf_init(&r->out, RUN_BODY_MAX);
-    buf_init(&r->body, RUN_BODY_MAX);
-    buf_init(&r->path, CLIENT_LINK_MAX);
-    buf_init(&r->secret, (size_t)RUN_SECRET_MAX * 2);
-}
-
-static void finish(struct run *r)
-{
-    if (r->secret.data)
-        crypto_wipe(r->secret.data, r->secret.cap);
-    if (r->body.data)
-        crypto_wipe(r->body.data, r->body.cap);
-    buf_fini(&r->secret);
-    buf_fini(&r->body);
-    buf_fini(&r->path);
-    buf_fini(&r->out);
-}
-
 int main(int argc, char **argv)
 {
     static struct run r;
@@ -63,7 +43,7 @@ int main(int argc, char **argv)
         return EXIT_FAILED;
     for (int i = 0; i < argc; i++)
         given[i] = argv[i];
-    prepare(&r);
+    run_init(&r);
     buf_init(&why, 4096);
     enum err e = argv_parse(commands, argc, given, args, &r.argv, &why);
     r.command = r.argv.command;
@@ -78,7 +58,7 @@ int main(int argc, char **argv)
     }
     term_progress(NULL);
     buf_fini(&why);
-    finish(&r);
+    run_fini(&r);
     free(args);
     free(given);
     return code;

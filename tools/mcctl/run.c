@@ -17,6 +17,28 @@ enum { PAGE = 200, FLUSH_AT = 64 * 1024, WATCH_MS = 2000, LIMIT_DEFAULT = 50, FR
 
 static struct client_answer answer; // of the last request: one at a time
 
+void run_init(struct run *r)
+{
+    buf_init(&r->out, RUN_BODY_MAX);
+    buf_init(&r->body, RUN_BODY_MAX);
+    buf_init(&r->path, CLIENT_LINK_MAX);
+    buf_init(&r->secret, (size_t)RUN_SECRET_MAX * 2);
+    client_answer_init(&answer);
+}
+
+void run_fini(struct run *r)
+{
+    if (r->secret.data)
+        crypto_wipe(r->secret.data, r->secret.cap);
+    if (r->body.data)
+        crypto_wipe(r->body.data, r->body.cap);
+    buf_fini(&r->secret);
+    buf_fini(&r->body);
+    buf_fini(&r->path);
+    buf_fini(&r->out);
+    client_answer_fini(&answer);
+}
+
 // ---------------------------------------------------------------- what was given
 
 const char *run_opt(const struct run *r, const char *name)
@@ -484,12 +506,12 @@ static int list_once(struct run *r, uint64_t limit, bool streaming)
     snprintf(path, sizeof path, "%s", buf_cstr(&r->path));
     lister_begin(&l, r, r->command->columns, limit, streaming);
     int code = run_each(r, path, lister_item, &l);
-    bool begun = l.n || !code;
-    if (begun)
+    if (l.n || !code)
         lister_end(&l);
     else if (!r->json)
         table_fini(&l.table);
     uint64_t total = answer.total != UINT64_MAX ? answer.total : 0;
+    streaming = streaming && !run_opt(r, "limit"); // who asked for so many knows it
     if (streaming && !code && l.left == 0 && total > l.n)
         term_say("%llu of %llu are shown: --limit 0 shows all", (unsigned long long)l.n, (unsigned long long)total);
     else if (streaming && !code && l.left == 0 && !total && answer.link[0])

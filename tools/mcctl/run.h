@@ -23,6 +23,9 @@ struct run {
     int status;       // what a callback that failed wants us to end with
 };
 
+void run_init(struct run *r);
+void run_fini(struct run *r);
+
 // Whole commands.
 int run_list(struct run *r);   // a bare array, page by page; --watch draws it again and again
 int run_get(struct run *r);    // an object

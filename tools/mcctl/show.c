@@ -5,7 +5,7 @@
 #include <time.h>
 #include "escape.h"
 
-enum { LABEL_WIDTH = 22, LABEL_MAX = 120, DEPTH_MAX = 8 };
+enum { LABEL_WIDTH = 26, LABEL_MAX = 120, DEPTH_MAX = 8 };
 
 // ---------------------------------------------------------------- finding
 
@@ -208,7 +208,8 @@ static void value(struct buf *out, const char *name, const char *key, const json
     struct buf text;
 
     safely(out, name, strlen(name), false, raw);
-    for (size_t n = strlen(name); n < LABEL_WIDTH; n++)
+    buf_puts(out, "  ");
+    for (size_t n = strlen(name) + 2; n < LABEL_WIDTH; n++)
         buf_putc(out, ' ');
     if (json_is_string(v) && strchr(json_string_value(v), '\n')) {
         indented(out, json_string_value(v), raw);

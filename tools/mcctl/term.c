@@ -128,13 +128,16 @@ void term_buf(int fd, struct buf *b)
     buf_reset(b);
 }
 
-void term_vsay(const char *fmt, va_list ap)
+void term_say(const char *fmt, ...)
 {
     char text[SAY_MAX];
     struct buf line;
+    va_list ap;
 
     term_progress(NULL);
+    va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
     buf_init(&line, (size_t)SAY_MAX * 8);
     buf_puts(&line, "mcctl: ");
     escape_text(&line, text, strlen(text), false);
@@ -142,15 +145,6 @@ void term_vsay(const char *fmt, va_list ap)
     if (!line.err)
         term_write(STDERR_FILENO, line.data, line.len);
     buf_fini(&line);
-}
-
-void term_say(const char *fmt, ...)
-{
-    va_list ap;
-
-    va_start(ap, fmt);
-    term_vsay(fmt, ap);
-    va_end(ap);
 }
 
 void term_progress(const char *text)

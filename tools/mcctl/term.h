@@ -21,7 +21,6 @@ void term_write(int fd, const void *p, size_t n);
 void term_buf(int fd, struct buf *b); // writes and empties it
 // One line on standard error, "mcctl: " before it. Harmless whatever it holds.
 void term_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-void term_vsay(const char *fmt, __builtin_va_list ap);
 
 // One line that is written over; only where standard error is a terminal. NULL takes it away.
 void term_progress(const char *text);
