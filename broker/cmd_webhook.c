@@ -83,7 +83,8 @@ enum err webhook_delivery(struct work *w, uint64_t workspace, uint64_t id, Rec__
         return e;
     e = ERR_NOT_FOUND;
     for (bool on = cursor_seek(&c, NULL); on && e == ERR_NOT_FOUND; on = cursor_next(&c))
-        e = rec_get(w->txn, w->arena, DB_DELIVERY, delivery_key(&k, workspace, key_read_u64(c.key.b + 8), id), &rec__delivery__descriptor, ret);
+        e = rec_get(w->txn, w->arena, DB_DELIVERY, delivery_key(&k, workspace, key_read_u64(c.key.b + 8), id),
+                    &rec__delivery__descriptor, ret);
     if (c.err)
         e = c.err;
     cursor_close(&c);
@@ -240,7 +241,8 @@ static void judged(struct work *w, Rec__Webhook *h, const Wire__HookReport *m)
     h->next_log_ms = h->next_ms = 0; // it answers again: what waits for it need not wait on
 }
 
-static enum err log_attempt(struct work *w, Rec__Webhook *h, const Wire__HookReport *m, uint64_t event, const char *type, uint64_t created_ms)
+static enum err log_attempt(struct work *w, Rec__Webhook *h, const Wire__HookReport *m, uint64_t event, const char *type,
+                            uint64_t created_ms)
 {
     Rec__Delivery d = REC__DELIVERY__INIT;
     d.id = m->delivery;

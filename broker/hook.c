@@ -176,10 +176,17 @@ static void hook_gone(struct hooks *h, struct hook *k)
     free(k);
 }
 
+// A test goes before the event that waits, but not beside one that a worker has.
+static bool still_out(const struct hook *k, const Rec__Webhook *r)
+{
+    return k->taker && k->event && r->enabled && r->event == k->event && r->delivery == k->delivery && r->attempt + 1 == k->attempt;
+}
+
 static void take_over(struct hook *k, const Rec__Webhook *r)
 {
-    uint64_t delivery = r->n_tests ? r->tests[0] : r->delivery;
-    uint32_t attempt = r->n_tests ? 1 : r->attempt + 1;
+    bool test = r->n_tests && !still_out(k, r);
+    uint64_t delivery = test ? r->tests[0] : r->delivery;
+    uint32_t attempt = test ? 1 : r->attempt + 1;
     struct hook_match match = hook_match(r->events, r->n_events);
     stop_watching(k);
     if (k->delivery != delivery || k->attempt != attempt || !r->enabled)
@@ -189,10 +196,10 @@ static void take_over(struct hook *k, const Rec__Webhook *r)
         k->seen = r->position;
     k->match = match;
     k->stored = r->position;
-    k->event = r->n_tests ? 0 : r->event;
+    k->event = test ? 0 : r->event;
     k->delivery = delivery;
     k->attempt = attempt;
-    k->due = r->n_tests ? 0 : r->next_log_ms;
+    k->due = test ? 0 : r->next_log_ms;
 }
 
 static void refresh(struct hooks *h, struct txn *t, uint64_t workspace, uint64_t id)
@@ -392,7 +399,8 @@ static void token_of(const struct hooks *h, uint64_t worker, uint64_t webhook, u
     crypto_hmac(out, h->token_key, sizeof h->token_key, k.b, k.n, NULL, 0);
 }
 
-static bool was_given(const struct hooks *h, uint64_t worker, uint64_t webhook, uint64_t delivery, uint32_t attempt, ProtobufCBinaryData token)
+static bool was_given(const struct hooks *h, uint64_t worker, uint64_t webhook, uint64_t delivery, uint32_t attempt,
+                      ProtobufCBinaryData token)
 {
     uint8_t want[HMAC_SIZE];
     token_of(h, worker, webhook, delivery, attempt, want);
@@ -488,7 +496,8 @@ static enum err test_time(const struct hook *k, struct txn *t, struct arena *a, 
 {
     struct key at = { .n = 0 };
     Rec__Delivery *d;
-    enum err e = rec_get(t, a, DB_DELIVERY, key_u64(key_u64(key_u64(&at, k->space->id), k->id), k->delivery), &rec__delivery__descriptor, &d);
+    key_u64(key_u64(key_u64(&at, k->space->id), k->id), k->delivery);
+    enum err e = rec_get(t, a, DB_DELIVERY, &at, &rec__delivery__descriptor, &d);
     if (!e)
         *ret_ms = d->created_ms;
     return e == ERR_NOT_FOUND ? ERR_OK : e;

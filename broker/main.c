@@ -59,7 +59,8 @@ static const struct conf_opt options[] = {
     { "map-size", "MIB", "address space for the database, and so its largest size", "65536", &opt_map },
     { "min-free", "MIB", "free disk space below which new work is refused", "64", &opt_min_free },
     { "sync", "yes|no", "no: do not wait for the disk; a power cut may then lose everything (for tests only)", "yes", &opt_sync },
-    { "webhook-retry-base-ms", "N", "pause before the second try of a delivery to a webhook; it doubles up to 300 times as much", "1000", &opt_retry },
+    { "webhook-retry-base-ms", "N", "pause before the second try of a delivery to a webhook; it doubles up to 300 times as much", "1000",
+      &opt_retry },
     { "log-level", "LEVEL", "error, warn, info or debug", "info", &opt_level },
 };
 
@@ -131,7 +132,7 @@ static enum err open_key_cb(void *u, const uint8_t *sealed, size_t n, struct are
     enum err e = crypto_open(br->seal_key, sealed, n, p);
     if (e) {
         log_error("a chat key or a webhook's secret cannot be opened with this seal.key: set it anew");
-        *p = 0; // the desktop then asks its endpoint without a key, and says what that answers; a webhook's signature is wrong
+        *p = 0; // the desktop then asks its endpoint without a key, and says what that answers; a webhook sends nothing
         *ret = p;
         return ERR_OK;
     }

@@ -11,8 +11,8 @@ enum {
     CONTENT_MAX = 1024 * 1024,                                                       // octets
     TITLE_DEFAULT_CHARS = 80, COMMENTS_MAX = 10000,                                  // comments of one task
     TIMEOUT_MAX_S = 7 * 24 * 3600, MAINTENANCE_MAX_MINUTES = 365 * 24 * 60, RETRIES_MAX = 100, MAX_TASKS_MAX = 1000, LABELS_MAX = 32,
-    WEBHOOK_EVENTS_MAX = 64, WEBHOOK_SECRET_MAX = 256, WEBHOOKS_MAX = 100, DELIVERIES_KEPT = 200, // of one webhook; webhooks: of one workspace
-    HOOK_SLOTS_MAX = 256, HOOK_ERROR_MAX = 300,
+    WEBHOOK_EVENTS_MAX = 64, WEBHOOK_SECRET_MAX = 256, DELIVERIES_KEPT = 200, // of one webhook
+    WEBHOOKS_MAX = 100, HOOK_SLOTS_MAX = 256, HOOK_ERROR_MAX = 300,          // of one workspace; of one worker; of one report
     OUTPUT_PIECE_MAX = 64 * 1024, OUTPUT_HEAD = 256 * 1024, OUTPUT_TAIL = 768 * 1024,
     ITEMS_MAX = 64, POLL_HOLD_MAX_MS = 10000, IDEMPOTENCY_KEY_MAX = 255, LIST_MAX = 500,
     USER_NAME_MAX = 64, PASSWORD_MIN = 12, PASSWORD_MAX = 256,                       // characters

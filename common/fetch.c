@@ -28,7 +28,7 @@ struct fetch {
     const struct net_allow *allow;
     void *u;
     char *body;
-    bool enough, refused;
+    bool enough, refused, opened;
     char text[CURL_ERROR_SIZE];
 };
 
@@ -71,6 +71,7 @@ static curl_socket_t open_cb(void *u, curlsocktype purpose, struct curl_sockaddr
         f->refused = true;
         return CURL_SOCKET_BAD;
     }
+    f->opened = true;
     return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
 }
 
@@ -106,7 +107,7 @@ static void result_of(struct fetch *f, CURLcode c, struct fetch_result *r)
     }
     r->err = ERR_IO;
     const char *text = f->text[0] ? f->text : curl_easy_strerror(c);
-    if (f->refused) {
+    if (f->refused && !f->opened) { // none of the name's addresses is
         text = "this address is not allowed";
     } else if (c == CURLE_OPERATION_TIMEDOUT) {
         // The limit on speed has this code too, and is told by its text alone.

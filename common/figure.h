@@ -73,6 +73,9 @@
     F(25, WORKER_OTHER,        "mc_worker_sessions_ended_total",     "counter", 0, "result", "other", "") \
     F(30, WORKER_SPOOL,        "mc_worker_spool_bytes",              "gauge",   0, NULL, NULL, "Octets in its spool: what the broker has not confirmed, and the journal") \
     F(31, WORKER_UNCONFIRMED,  "mc_worker_unconfirmed_sessions",     "gauge",   0, NULL, NULL, "Sessions that ended and that the broker has not confirmed") \
+    F(50, WORKER_HOOKS,        "mc_worker_webhook_deliveries",       "gauge",   0, NULL, NULL, "Deliveries to webhooks under way, or ended and not confirmed by the broker") \
+    F(51, WORKER_HOOK_TAKEN,   "mc_worker_webhook_attempts_total",   "counter", 0, "result", "delivered", "Attempts at deliveries to webhooks that ended, by how") \
+    F(52, WORKER_HOOK_FAILED,  "mc_worker_webhook_attempts_total",   "counter", 0, "result", "failed", "") \
     F(40, WORKER_PROBED,       "mc_worker_probed_desktops",          "gauge",   0, NULL, NULL, "Desktops it looks after") \
     F(41, WORKER_PROBES,       "mc_worker_probes_total",             "counter", 0, NULL, NULL, "Times it measured a desktop")
 

@@ -50,6 +50,7 @@ struct hooks {
     struct peer *peer;
     struct list posting, ended;
     unsigned n;               // of both
+    uint64_t delivered, failed; // attempts that ended
     struct peer_call report;
     bool reporting;
     unsigned pause_ms;        // 0: the last report went well
@@ -85,6 +86,10 @@ static void hook_ended(struct hook *k, unsigned status, const char *why)
     struct hooks *h = k->of;
     k->fetch = NULL;
     k->status = status;
+    if (*why)
+        h->failed++;
+    else
+        h->delivered++;
     k->duration_ms = clock_mono_ms() - k->begun_ms;
     chat_clean(k->error, sizeof k->error, why, strlen(why));
     list_remove(&k->at);
@@ -154,6 +159,10 @@ void hooks_take(struct hooks *h, const Wire__HookOrder *o)
     k->begun_ms = clock_mono_ms();
     list_push_back(&h->posting, &k->at);
     h->n++;
+    if (!*o->secret) { // nothing goes out unsigned
+        hook_ended(k, 0, "The secret cannot be opened: set it anew");
+        return;
+    }
     enum err e = post(k, o);
     if (e)
         hook_ended(k, 0, e == ERR_INVALID_FIELD ? "The address is none" : err_text(e));
@@ -291,6 +300,13 @@ void hooks_up(struct hooks *h)
 bool hooks_idle(const struct hooks *h)
 {
     return h->n == 0;
+}
+
+void hooks_counts(const struct hooks *h, uint64_t *ret_now, uint64_t *ret_delivered, uint64_t *ret_failed)
+{
+    *ret_now = h->n;
+    *ret_delivered = h->delivered;
+    *ret_failed = h->failed;
 }
 
 size_t hooks_holdings(struct hooks *h, Wire__HookHolding ***ret)

@@ -22,5 +22,6 @@ void hooks_start(struct hooks *h, struct peer *peer); // before the first order
 void hooks_up(struct hooks *h);                       // the broker is there (again)
 void hooks_take(struct hooks *h, const Wire__HookOrder *o); // one that we have, or have done, is not taken again
 bool hooks_idle(const struct hooks *h);
+void hooks_counts(const struct hooks *h, uint64_t *ret_now, uint64_t *ret_delivered, uint64_t *ret_failed); // now: under way or not told
 // For a poll; lent until the next call of these functions.
 size_t hooks_holdings(struct hooks *h, Wire__HookHolding ***ret);

@@ -526,6 +526,7 @@ static size_t put_figures(struct link *l, Wire__Figure *all, Wire__Figure **list
     v[FIGURE_WORKER_OTHER] = l->ended[FAILURE_WORKER_LOST] + l->ended[FAILURE_DESKTOP_LOST];
     v[FIGURE_WORKER_SPOOL] = spool_octets(l->conf.spool);
     v[FIGURE_WORKER_UNCONFIRMED] = ended;
+    hooks_counts(l->hooks, &v[FIGURE_WORKER_HOOKS], &v[FIGURE_WORKER_HOOK_TAKEN], &v[FIGURE_WORKER_HOOK_FAILED]);
     probe_counts(l->probe, &v[FIGURE_WORKER_PROBED], &v[FIGURE_WORKER_PROBES]);
     for (unsigned i = 0; i < WORKER_FIGURE_N; i++) {
         wire__figure__init(&all[i]);

@@ -37,7 +37,8 @@ static const struct conf_opt options[] = {
     { "spool", "DIR", "directory for what the broker has not confirmed yet\n(default DATA/spool/NAME)", NULL, &opt.spool },
     { "drain", "SECONDS", "how long commands may run on after SIGTERM", "25", &opt.drain },
     { "chat-stall", "SECONDS", "how long a chat endpoint may be silent", "60", &opt.stall },
-    { "webhook-allow", "NETWORKS", "networks of this machine's surroundings that webhooks may be sent to, besides the\ninternet: NETWORK[:PORT],... such as 10.1.0.0/16 or 127.0.0.1:8080 (default none)", NULL, &opt.allow },
+    { "webhook-allow", "NETWORKS", "networks of this machine's surroundings that webhooks may be sent to, besides the\n"
+      "internet: NETWORK[:PORT],... such as 10.1.0.0/16 or 127.0.0.1:8080 (default none)", NULL, &opt.allow },
     { "log-level", "LEVEL", "error, warn, info or debug", "info", &opt.log },
 };
 

@@ -44,12 +44,14 @@ static struct addrinfo *address(const char *text, const char *service, struct ad
         one->in6.sin6_port = port;
     }
     bool v4 = one->in6.sin6_family == AF_INET;
-    one->a = (struct addrinfo){ .ai_family = v4 ? AF_INET : AF_INET6, .ai_socktype = SOCK_STREAM, .ai_protocol = IPPROTO_TCP, .ai_next = next,
-                                .ai_addrlen = v4 ? sizeof in : sizeof one->in6, .ai_addr = (struct sockaddr *)(void *)&one->in6 };
+    one->a = (struct addrinfo){ .ai_family = v4 ? AF_INET : AF_INET6, .ai_socktype = SOCK_STREAM, .ai_protocol = IPPROTO_TCP,
+                                .ai_next = next, .ai_addrlen = v4 ? sizeof in : sizeof one->in6,
+                                .ai_addr = (struct sockaddr *)(void *)&one->in6 };
     return &one->a;
 }
 
-int getaddrinfo(const char *restrict name, const char *restrict service, const struct addrinfo *restrict hints, struct addrinfo **restrict ret)
+int getaddrinfo(const char *restrict name, const char *restrict service, const struct addrinfo *restrict hints,
+                struct addrinfo **restrict ret)
 {
     char text[256], *at[8], *save = NULL;
     int n = 0;
@@ -163,8 +165,9 @@ static struct fetch *start(const char *host, const struct net_allow *allow, uint
     struct fetch *f = NULL;
     snprintf(url, sizeof url, "http://%s:%u/", host, port);
     is_done = false;
-    assert_int_equal(fetch_start(&(struct fetch_req){ .url = url, .body = "{}", .body_n = 2, .accept = "*/*", .allow = allow, .connect_ms = 10000,
-                                                      .total_ms = total_ms, .data = data_cb, .done = done_cb }, &f), ERR_OK);
+    struct fetch_req r = { .url = url, .body = "{}", .body_n = 2, .accept = "*/*", .allow = allow, .connect_ms = 10000, .total_ms = total_ms,
+                           .data = data_cb, .done = done_cb };
+    assert_int_equal(fetch_start(&r, &f), ERR_OK);
     return f;
 }
 
@@ -267,14 +270,16 @@ static void header_lines(void **state)
     static const char *const bad[] = { "X-A: b\r\nX-C: d", NULL };
     struct fetch *f = NULL;
     (void)state;
-    assert_int_not_equal(fetch_start(&(struct fetch_req){ .url = "http://x.test/", .body = "", .accept = "*/*", .headers = bad, .allow = &none,
-                                                          .total_ms = 1, .data = data_cb, .done = done_cb }, &f), ERR_OK);
+    assert_int_not_equal(fetch_start(&(struct fetch_req){ .url = "http://x.test/", .body = "", .accept = "*/*", .headers = bad,
+                                                          .allow = &none, .total_ms = 1, .data = data_cb, .done = done_cb }, &f), ERR_OK);
     assert_null(f);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(each_address_is_judged), cmocka_unit_test(who_is_named_gets_through_and_nobody_after_it),
-                                        cmocka_unit_test(a_name_that_hangs), cmocka_unit_test(header_lines) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_address_is_judged), cmocka_unit_test(who_is_named_gets_through_and_nobody_after_it),
+        cmocka_unit_test(a_name_that_hangs), cmocka_unit_test(header_lines),
+    };
     return cmocka_run_group_tests(tests, setup, NULL);
 }

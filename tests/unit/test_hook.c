@@ -557,6 +557,36 @@ static void deleted_and_disabled_in_every_state(void **state)
     }
 }
 
+static void a_test_waits_for_what_is_out(void **state)
+{
+    Wire__Target target = WIRE__TARGET__INIT;
+    uint8_t token[HMAC_SIZE];
+    (void)state;
+    target.id = 1;
+    make_hook("task.created");
+    make_events(2);
+    uint64_t second = on.batch.newest;
+    decide();
+    poll(1, 4, NULL, 0);
+    assert_int_equal(n_orders, 1);
+    Wire__HookReport r = report_of(orders[0], 500);
+    memcpy(token, r.token.data, sizeof token);
+    r.token.data = token;
+    assert_int_equal(ask(WIRE__ITEM__BODY_WEBHOOK_TEST, &target), ERR_OK);
+    poll(2, 4, NULL, 0);
+    assert_int_equal(n_orders, 0);
+    poll(1, 0, NULL, 0); // it takes no more
+    assert_int_equal(report(1, &r), ERR_OK); // the event waits to be tried again: now the test
+    poll(2, 4, NULL, 0);
+    assert_int_equal(n_orders, 1);
+    assert_int_equal(orders[0]->row.len, 0);
+    Wire__HookReport of_test = report_of(orders[0], 200);
+    assert_int_equal(report(2, &of_test), ERR_OK); // it got through: the event need not wait on
+    assert_int_equal(deliver_one(2), second - 1);
+    assert_int_equal(deliver_one(2), second);
+    assert_int_equal(deliver_one(2), 0);
+}
+
 static void slots_are_shared_out(void **state)
 {
     (void)state;
@@ -586,7 +616,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(each_event_once_and_in_order), T(one_worker_at_a_time_and_another_when_it_is_gone), T(a_lease_runs_out), T(failures_wait),
         T(a_broker_that_starts_anew), T(a_quiet_one_does_not_read_the_log_again), T(a_long_way_to_the_next),
-        T(what_is_refused_is_asked_again), T(deleted_and_disabled_in_every_state), T(slots_are_shared_out),
+        T(what_is_refused_is_asked_again), T(deleted_and_disabled_in_every_state), T(a_test_waits_for_what_is_out), T(slots_are_shared_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

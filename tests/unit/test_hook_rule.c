@@ -45,7 +45,8 @@ static void each_row_with_each_type(void **state)
 
 static void all_of_them(void **state)
 {
-    struct hook_match all = match_of("*", NULL), both = match_of("task.started", "task.updated"), none = match_of("webhook.triggered", "user.login");
+    struct hook_match all = match_of("*", NULL), both = match_of("task.started", "task.updated"),
+                      none = match_of("webhook.triggered", "user.login");
     (void)state;
     for (unsigned row = 0; row < 80; row++) {
         bool shown = event_type(row, VIEW_ACTIVITY) || event_type(row, VIEW_FEED);
