@@ -28,7 +28,7 @@ SHOWN = 'evil\\x1b]52;c;aGk=\\x07\\x1b[2J\\u202egpj.exe\\u200b\\u009b31m'
 
 def environment(i, gw=0, **more):
     env = {'PATH': '/usr/bin:/bin', 'HOME': os.path.join(i.dir, 'home'), 'TZ': 'UTC', 'TERM': 'xterm', 'MC_DATA': i.data,
-           'MC_URL': i.url(gw), 'ASAN_OPTIONS': 'detect_leaks=0', 'UBSAN_OPTIONS': 'print_stacktrace=1:halt_on_error=1'}
+           'MC_URL': i.url(gw), 'ASAN_OPTIONS': 'detect_leaks=1', 'UBSAN_OPTIONS': 'print_stacktrace=1:halt_on_error=1'}
     env.update(more)
     return {k: v for k, v in env.items() if v is not None}
 
@@ -191,7 +191,7 @@ complete_it ta; complete_it task li; complete_it task list --sta; complete_it ta
 
 def test_the_tour(fresh):
     i = fresh(gateways=1, workers=1)
-    assert 'is ready' in out(i, 'health')
+    assert 'is ready' in out(i, 'health') and 'is there' in out(i, 'health', '--live')
     assert re.search(r'username +admin', out(i, 'whoami'))
     assert re.search(r'desktop_1 +local', out(i, 'desktop', 'list'))
     assert 'Tasks' in out(i, 'overview') and 'local' in out(i, 'status')
@@ -218,6 +218,8 @@ def test_the_tour(fresh):
     assert out(i, 'task', 'run', '-w', '--file', '-', stdin='cat <<X\nfrom here\nX\n') == 'from here\n'
     t = js(i, 'task', 'run', '--wait', '--', 'echo x')
     assert t['status'] == 'done' and t['exitCode'] == 0
+    r = subprocess.run([MCCTL, 'task', 'create', '--', b'echo \xff'], env=environment(i), capture_output=True)
+    assert r.returncode == 2 and b'not UTF-8' in r.stderr
     assert 'NO_AGENT' in run(i, 'task', 'run', '--prompt', 'hello', code=5).stderr
 
     # Look.
@@ -468,6 +470,19 @@ def test_ctrl_c_leaves_or_cancels(shared):
     assert s.end(signal.SIGINT) == 130
     task = re.search(r'(task_\d+) cancelled', s.text[2]).group(1)
     assert shared.get_task(task)['status'] == 'cancelled'
+
+
+def test_waiting_survives_a_gateway(fresh):
+    i = fresh(gateways=1, workers=1)
+    mark = os.path.join(i.dir, 'go-on')
+    s = Running(i, 'task', 'run', '--wait', '--', 'echo begun; until [ -e %s ]; do sleep 0.05; done; echo ended; exit 3' % mark)
+    s.wait('begun')
+    i.gateways[0].kill9()
+    s.wait('reconnecting', 2)
+    open(mark, 'w').close()
+    i.gateways[0].start()
+    assert s.end(seconds=40) == 3
+    assert s.text[1] == 'begun\nended\n'
 
 
 def test_waiting_shows_progress_on_a_terminal(shared):
