@@ -337,6 +337,8 @@ static void page_cb(struct ask_call *c, enum err e, const Wire__Answer *a, uint6
         return;
     }
     const Wire__OutputPage *p = a->output_page;
+    // Live pieces were not heard before the session was known, and the store may have been read just before it took one.
+    bool unheard = !o->paged || o->session != p->session;
     if (!o->begun) {
         o->x->sequence = o->follow ? 0 : newest;
         begin(o);
@@ -354,10 +356,12 @@ static void page_cb(struct ask_call *c, enum err e, const Wire__Answer *a, uint6
         else
             text_piece(o, piece, piece->data.data + skip, piece->data.len - (size_t)skip);
     }
-    if (o->follow)
-        frame_page(o, p);
-    else
+    if (!o->follow) {
         text_page(o, p);
+        return;
+    }
+    o->missed = o->missed || unheard; // asked again with the next second
+    frame_page(o, p);
 }
 
 static void ask_page(struct output *o)

@@ -9,6 +9,7 @@
 #include <string.h>
 #include "argv.h"
 #include "help.h"
+#include "routes.h"
 
 static struct buf out;
 
@@ -54,6 +55,44 @@ static void rows(void **state)
     }
 }
 
+// "/tasks/{task}/run?x" is "/tasks/:id/run".
+static bool same_path(const char *path, const char *route)
+{
+    for (; *path && *path != '?'; path++, route++) {
+        if (*path != '{') {
+            if (*path != *route)
+                return false;
+            continue;
+        }
+        if (strncmp(route, ":id", 3) != 0)
+            return false;
+        path += strcspn(path, "}");
+        route += 2;
+    }
+    return !*route;
+}
+
+// Whatever the gateway serves, some command asks for.
+static void every_route(void **state)
+{
+    static const struct { const char *method, *path; } routes[] = {
+#define R(method, role, body, cost, id, path, handler) { #method, path },
+        ROUTES(R)
+#undef R
+    };
+    static const char *const by_option[] = { "/healthz", MC "stream" }; // health --live, events --follow
+
+    (void)state;
+    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
+        bool found = strcmp(routes[i].path, by_option[0]) == 0 || strcmp(routes[i].path, by_option[1]) == 0;
+        for (const struct command *c = commands; !found && c->words; c++)
+            found = c->path && same_path(c->path, routes[i].path) && strcmp(c->method ? c->method : "GET", routes[i].method) == 0;
+        if (!found)
+            print_error("no command asks for %s %s\n", routes[i].method, routes[i].path);
+        assert_true(found);
+    }
+}
+
 static void helps(void **state)
 {
     const char *man, *s;
@@ -94,6 +133,6 @@ static void helps(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(rows), cmocka_unit_test(helps) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(rows), cmocka_unit_test(every_route), cmocka_unit_test(helps) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -223,6 +223,10 @@ static const struct option webhook_edit[] = {
     { "send-to", 0, OPT_TEXT, "URL", NULL, "url", "where it is sent from now on" },
     END,
 };
+static const struct option health_options[] = {
+    { "live", 0, OPT_SWITCH, NULL, NULL, NULL, "only whether the gateway is there, with or without its broker" },
+    END,
+};
 static const struct option metrics_of[] = {
     { "of", 0, OPT_WORD, "WORD", "broker|workers", "?of", "of these instead of the gateway" },
     END,
@@ -416,7 +420,7 @@ const struct command commands[] = {
     C("webhook deliveries", NULL, "WEBHOOK", "List what a webhook was sent", GET(run_list, "/api/webhooks/{webhook}/deliveries"),
       .options = OPTIONS(before, limit), .columns = delivery_columns),
 
-    C("health", "ready", "", "Ask whether Mission Control is ready", GET(do_health, "/readyz")),
+    C("health", "ready", "", "Ask whether Mission Control is ready", GET(do_health, "/readyz"), .options = OPTIONS(health_options)),
     C("metrics", NULL, "", "Print metrics in Prometheus' format", GET(run_text, "/metrics"), .options = OPTIONS(metrics_of)),
     C("openapi", NULL, "", "Print the description of the API", GET(run_text, "/api/openapi.json")),
     C("completion", NULL, "SHELL", "Print the completion for bash or zsh", .run = do_completion,

@@ -189,7 +189,7 @@ static int one_page(struct run *r, const struct pages *p, struct lister *l, cons
 
 static int list_pages(struct run *r, const struct pages *p, const char *path)
 {
-    char base[CLIENT_LINK_MAX], next[RUN_ID_MAX] = "";
+    char base[CLIENT_LINK_MAX + 1], next[RUN_ID_MAX] = "";
     struct lister l;
     int code;
 

@@ -12,10 +12,11 @@
 #include "run.h"
 #include "show.h"
 #include "term.h"
+#include "utf8.h"
 #include "verbs.h"
 
 #define TASKS "/api/mission-control/tasks"
-enum { POLL_MIN_MS = 50, POLL_MAX_MS = 1000, TEXT_MAX_ = 256 };
+enum { POLL_MIN_MS = 50, POLL_MAX_MS = 1000, AWAY_MS = 1000, TEXT_MAX_ = 256 };
 
 static int wait_for(struct run *r, const char *task, const char *old_session);
 
@@ -31,6 +32,17 @@ static struct content content; // of the task that is made
 static bool is_task(const char *s)
 {
     return strncmp(s, "task_", 5) == 0 && s[5] && strspn(s + 5, "0123456789") == strlen(s + 5);
+}
+
+// JSON holds nothing else, and what is run must be what was given.
+static bool is_text(const struct buf *b)
+{
+    for (size_t i = 0, n; i < b->len; i += n) {
+        n = utf8_len(b->data + i, b->len - i);
+        if (n == 0 || b->data[i] == 0)
+            return false;
+    }
+    return true;
 }
 
 static int read_content(struct run *r)
@@ -49,7 +61,9 @@ static int read_content(struct run *r)
         buf_puts(&content.text, prompt);
     else if (!file)
         body_shell(&content.text, r->argv.args, r->argv.n_args);
-    return content.text.err ? run_usage(r, "the content is larger than 1 MiB") : EXIT_OK;
+    if (content.text.err)
+        return run_usage(r, "the content is larger than 1 MiB");
+    return is_text(&content.text) ? EXIT_OK : run_usage(r, "the content is not UTF-8 text");
 }
 
 struct only {
@@ -280,6 +294,7 @@ struct wait {
     char session[RUN_ID_MAX]; // whose output has been shown
     bool through;             // also through the approval
     bool show;                // its output
+    bool seen, away;          // it could be looked at; it cannot at the moment
     uint64_t began_ms, poll_ms;
 };
 
@@ -301,6 +316,38 @@ static void progress(const struct wait *w, const json_t *task)
     term_progress(text);
 }
 
+// Whether to go on after an error: nobody could be reached, and somebody could before.
+static bool wait_again(struct wait *w, int code)
+{
+    struct client *c = &w->output.r->client;
+
+    if (code != EXIT_AWAY || !w->seen)
+        return false;
+    if (!w->away)
+        term_say("reconnecting");
+    w->away = true;
+    return client_pause(c, AWAY_MS) || c->interrupted;
+}
+
+static json_t *wait_look(struct wait *w, int *ret_status)
+{
+    struct run *r = w->output.r;
+    json_t *task;
+
+    r->client.quiet = w->seen;
+    do
+        task = look(r, w->task, ret_status);
+    while (*ret_status && wait_again(w, *ret_status) && !r->client.interrupted);
+    r->client.quiet = false;
+    w->away = w->away && *ret_status;
+    w->seen = w->seen || !*ret_status;
+    if (r->client.interrupted)
+        *ret_status = EXIT_INTERRUPTED;
+    else if (*ret_status && w->seen)
+        term_say("%s: it cannot be looked at any more", w->task);
+    return task;
+}
+
 // *ret_task: as it is when it is over.
 static int wait_over(struct wait *w, json_t **ret_task)
 {
@@ -308,7 +355,7 @@ static int wait_over(struct wait *w, json_t **ret_task)
     int code;
 
     for (;;) {
-        json_t *task = look(r, w->task, &code);
+        json_t *task = wait_look(w, &code);
         if (code)
             return code;
         const char *session = show_text(task, "sessionId");
@@ -323,9 +370,10 @@ static int wait_over(struct wait *w, json_t **ret_task)
         json_decref(task);
         if (new) {
             code = follow_session(&w->output, w->task, w->session);
-            if (code)
+            if (code == EXIT_AWAY)
+                w->session[0] = 0; // nothing of it was shown
+            else if (code)
                 return code;
-            w->poll_ms = POLL_MIN_MS;
         } else if (!client_pause(&r->client, w->poll_ms)) {
             return EXIT_INTERRUPTED;
         }
@@ -527,15 +575,14 @@ static bool read_comment(struct run *r)
         r->status = term_read_file("-", (size_t)COMMENT_MAX * 4, &comment) ? EXIT_OK : EXIT_FAILED;
         while (comment.len && comment.data[comment.len - 1] == '\n')
             comment.len--;
-        return r->status == EXIT_OK;
     }
     for (unsigned i = 1; i < r->argv.n_args; i++) {
         buf_puts(&comment, i > 1 ? " " : "");
         buf_puts(&comment, r->argv.args[i]);
     }
-    if (comment.err)
-        r->status = run_usage(r, "the comment is too long");
-    return !comment.err;
+    if (comment.err || !is_text(&comment))
+        r->status = run_usage(r, comment.err ? "the comment is too long" : "the comment is not UTF-8 text");
+    return r->status == EXIT_OK;
 }
 
 int do_comment(struct run *r)

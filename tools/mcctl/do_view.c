@@ -150,7 +150,7 @@ int do_desktop_metrics(struct run *r)
 
 int do_health(struct run *r)
 {
-    const struct client_req q = { .path = "/readyz", .bare = true };
+    const struct client_req q = { .path = run_opt(r, "live") ? "/healthz" : r->command->path, .bare = true };
     struct client_answer a;
 
     client_answer_init(&a);
@@ -158,7 +158,7 @@ int do_health(struct run *r)
     if (!code && r->json)
         term_write(STDOUT_FILENO, a.body.data, a.body.len);
     else if (!code)
-        buf_printf(&r->out, "%s is ready\n", r->client.keyring.url);
+        buf_printf(&r->out, "%s is %s\n", r->client.keyring.url, run_opt(r, "live") ? "there" : "ready");
     term_buf(STDOUT_FILENO, &r->out);
     client_answer_fini(&a);
     return code;

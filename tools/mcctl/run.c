@@ -396,7 +396,7 @@ static int one_page(struct run *r, const char *path, struct each *e)
 int run_each(struct run *r, const char *path, bool (*item)(void *u, const json_t *o, const char *text, size_t n), void *u)
 {
     struct each e = { .item = item, .u = u };
-    char next[CLIENT_LINK_MAX];
+    char next[CLIENT_LINK_MAX + 1];
     int code;
 
     items_init(&e.items);
@@ -499,7 +499,7 @@ static bool paged(struct run *r, uint64_t limit)
 static int list_once(struct run *r, uint64_t limit, bool streaming)
 {
     struct lister l;
-    char path[CLIENT_LINK_MAX];
+    char path[CLIENT_LINK_MAX + 1];
 
     if (!paged(r, limit))
         return r->status;
@@ -564,8 +564,11 @@ int run_watch(struct run *r, int (*draw)(struct run *r))
         term_write(STDOUT_FILENO, "\033[2J", 4);
     for (;;) {
         int code = draw(r);
-        if (code && code != EXIT_AWAY)
+        if (code && (code != EXIT_AWAY || !r->client.quiet))
             return code;
+        r->client.quiet = true; // whoever could be reached once is waited for
+        if (code)
+            term_progress("reconnecting");
         bool same = last.len == r->out.len && (!last.len || memcmp(last.data, r->out.data, last.len) == 0);
         buf_reset(&last);
         buf_put(&last, r->out.data, r->out.len);

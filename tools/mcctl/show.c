@@ -249,7 +249,7 @@ void show_object(struct buf *out, const json_t *o, bool raw)
 
 void show_line(struct buf *out, const json_t *o, bool raw)
 {
-    static const char *const paths[] = { "id", "status|role", "title|name|username|url|content" };
+    static const char *const paths[] = { "id", "status|role", "title|name|username|url|content|summary" };
     const char *gap = "";
 
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
