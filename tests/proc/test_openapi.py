@@ -613,6 +613,29 @@ def test_what_a_webhook_receives(world):
         server.server_close()
 
 
+def test_all_that_was_made(world):
+    """Whatever has come to be here, the lists show it as described, page by page; and what is left of what was deleted."""
+    t = world.review()
+    world.i.act(t, 'review', {'decision': 'approve'}).ok()
+    kept = world.i.get_task(t)['approvalId']
+    world.i.api('DELETE', '%s/%s' % (TASKS, t)).ok(204)
+    assert note(BY_ID['getApproval'], world.i.api('GET', '%s/%s' % (APPROVALS, kept))).json['task'] == {'id': t, 'type': None, 'content': '', 'desktopId': None}
+    for op in OPERATIONS:
+        if op.method == 'GET' and not op.kind and not op.stream:
+            note(op, call(world, op, op.path))
+    for status in ('approved', 'rejected', 'cancelled'):
+        note(BY_ID['listApprovals'], world.i.api('GET', APPROVALS + '?status=' + status))
+    types, seen = DOC['components']['schemas']['Activity']['properties']['type']['enum'], set()
+    for kind in types:
+        a = note(BY_ID['listActivities'], world.i.api('GET', '/api/activities?limit=100&type=' + kind)).json
+        seen |= {x['type'] for x in a['activities']}
+    if ('examples', 'createWorkspace') in played:      # what else was run has made the rest
+        assert seen == set(types), set(types) - seen
+    for ref in DOC['components']['schemas']['FeedEvent']['oneOf']:
+        for kind in DOC['components']['schemas'][ref['$ref'].split('/')[-1]]['allOf'][1]['properties']['type']['enum']:
+            note(BY_ID['listEvents'], world.i.api('GET', '/api/mission-control/events?limit=100&type=' + kind))
+
+
 # ---------------------------------------------------------------- over the limit, and without a broker
 
 def test_over_the_limit():

@@ -1,8 +1,12 @@
 """Bad input, generated from the description of the API: each class of value for each query parameter of each route and for each
 member of each body, each form of id, each role. Whatever comes, the answer is one that is described, in the form of the contract,
 and names what is at fault; a number out of range is clamped; nothing is ever a 5xx, and nothing hangs."""
+import collections
 import http.client
 import json
+import os
+import random
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from described import MISSING_ID, OPERATIONS, deref, errors
@@ -426,3 +430,65 @@ def test_roles(own, op):
             a.error(403, 'FORBIDDEN')
         else:
             assert a.status not in (401, 403), (role, a)
+
+
+# ---------------------------------------------------------------- at random
+
+class Walker:
+    """Asks for anything, of what there is and of what there is not, right and wrong, and judges every answer."""
+    SOME = {'task': 30, 'session': 30, 'approval': 10, 'key': 30, 'user': 8, 'worker': 2}
+    LEFT_OUT = {'login', 'changePassword', 'drainWorker'}     # slow, or the end of a worker
+
+    def __init__(self, i, seed, n):
+        self.r, self.call, self.keys = random.Random('%s-%d' % (seed, n)), Client(i, n % 2), i.keys
+        self.operations = [op for op in OPERATIONS if op.id not in self.LEFT_OUT]
+        self.statuses, self.last = collections.Counter(), None
+
+    def body(self, op):
+        r, e = self.r, dict(self.r.choice(list(op.examples.values())))
+        if op.id == 'createTask':
+            e.update(content=r.choice(['true', 'false', 'sleep 0.1', 'echo out']), desktopId='desktop_%d' % r.choice([1, 1, 1, 2, 3]), run=r.random() < 0.7)
+        if op.id == 'createUser':
+            e = {'username': 'u%d' % r.randint(1, 30), 'role': r.choice(ROLES[1:])}
+        if op.id == 'createWorkspace':
+            e = {'name': 'w', 'admin': {'username': 'w%d' % r.randint(1, 5)}}
+        if op.id == 'createWorker':
+            e = {'name': 'w%d' % r.randint(1, 20)}
+        if op.id == 'createWebhook':
+            e['url'] = 'http://127.0.0.1:9/hook'
+        of = [(path, m) for o, path, m, _ in BODIES if o is op and path[-1] not in ('content', 'url', 'startCommand', 'stopCommand', 'password')]
+        if of and r.random() < 0.3:
+            path, m = r.choice(of)
+            v = list(values(m) if r.random() < 0.3 else right_values(m))
+            return with_member(e, path, r.choice(v)) if v else json.dumps(e)
+        return json.dumps(e)
+
+    def step(self):
+        r = self.r
+        op = r.choice(self.operations)
+        url = op.url(r.randint(2 if op.kind == 'user' else 5 if op.kind == 'key' else 1, self.SOME.get(op.kind, 8))) if op.kind else op.url()
+        query = ['%s=%s' % (p['name'], r.choice(list(classes(p)))[0]) for p in op.params if p['in'] == 'query' and r.random() < 0.3]
+        body = self.body(op).encode('utf-8', 'surrogatepass') if op.needs_body else None
+        url += '?' + '&'.join(query) if query else ''
+        self.last = (op.method, url, body)
+        a = judged(op, self.call(op.method, url, body, key=self.keys[r.choice(ROLES[1:] + ['admin', 'admin'])]), self.last)
+        self.statuses[a.status] += 1
+
+
+def test_at_random(fresh):
+    """Four of them at once, at both gateways. MC_TEST_SEED and MC_TEST_STEPS repeat and lengthen it."""
+    seed = os.environ.get('MC_TEST_SEED') or str(random.randrange(1 << 30))
+    steps = int(os.environ.get('MC_TEST_STEPS') or 250)
+    i = fresh(gateways=2, workers=2)
+    i.keys = {role: i.make_key(role) for role in ROLES[1:]}
+    walkers = [Walker(i, seed, n) for n in range(4)]
+
+    def walk(w):
+        for _ in range(steps):
+            try:
+                w.step()
+            except Exception as e:
+                raise AssertionError('seed %s: %s: %s' % (seed, w.last, e)) from e
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(walk, walkers))
+    assert {200, 201, 204, 400, 403, 404, 409} <= set(sum((w.statuses for w in walkers), collections.Counter())), seed
