@@ -14,6 +14,7 @@
 #include "check.h"
 #include "clock.h"
 #include "crypto.h"
+#include "fault.h"
 #include "fetch.h"
 #include "hook_msg.h"
 #include "list.h"
@@ -111,6 +112,7 @@ static void fetched_cb(void *u, const struct fetch_result *r)
 {
     struct hook *k = u;
     char why[64] = "";
+    fault_point("hook_posted");
     if (r->status >= 200 && r->status < 300)
         hook_ended(k, r->status, "");
     else if (r->status) {
@@ -145,6 +147,7 @@ void hooks_take(struct hooks *h, const Wire__HookOrder *o)
 {
     if (!o->delivery || o->token.len != HMAC_SIZE || have(h, o->delivery, o->attempt) || h->n >= HELD_MAX)
         return;
+    fault_point("hook_received");
     struct hook *k = calloc(1, sizeof *k);
     if (!k) {
         log_error("out of memory for delivery_%" PRIu64, o->delivery);
@@ -173,6 +176,7 @@ void hooks_take(struct hooks *h, const Wire__HookOrder *o)
 static void drop(struct hook *k)
 {
     struct hooks *h = k->of;
+    fault_point("hook_acked");
     h->done[h->n_done++ % DONE_KEPT] = (struct done){ k->delivery, clock_mono_ms(), k->attempt };
     list_remove(&k->at);
     h->n--;
@@ -264,7 +268,9 @@ static void send_report(struct hooks *h)
     if (n == 0)
         return;
     h->reporting = true;
+    fault_point("hook_reporting");
     peer_ask(h->peer, &h->report, list, n, REPORT_MS);
+    fault_point("hook_reported");
     for (size_t i = 0; i < n; i++)
         of[i]->number = items[i].number;
 }

@@ -406,6 +406,23 @@ def test_killed_programs_lose_nothing(fresh, receiver):
     assert wait_hook(i, w['id'], 'at rest', lambda w: w['failures'] == 0)['status'] == 'ok'
 
 
+@pytest.mark.parametrize('point', ['received', 'posted', 'reporting', 'reported', 'acked'])
+def test_a_worker_killed_at_each_step(fresh, receiver, point):
+    i = fresh(workers=1, env={**ALLOW, 'MC_FAULT': 'hook_%s:1' % point}, broker_args=QUICK)
+    r = receiver()
+    w = i.api('POST', HOOKS, {'url': r.url, 'events': ['task.created']}).ok(201)
+    tasks = [i.task('true')['id'] for _ in range(3)]
+    worker = i.workers[0]
+    wait_until('it was killed', lambda: not worker.alive)
+    worker.expect = (-9,)
+    i.extra_env.pop('MC_FAULT')
+    worker.start()
+    wait_until('all arrived', lambda: {g.json['payload']['taskId'] for g in r.all()} == set(tasks))
+    assert list(dict.fromkeys(g.json['payload']['taskId'] for g in r.all())) == tasks
+    assert len({g.delivery for g in r.all()}) == 3
+    wait_until('all is told', lambda: [d['attempt'] for d in deliveries(i, w['id']) if d['status'] == 'delivered'] == [1, 1, 1])
+
+
 def test_a_draining_worker_finishes_what_it_has(fresh, receiver):
     i = fresh(workers=1, env=ALLOW, broker_args=QUICK)
     r = receiver()
