@@ -59,7 +59,7 @@ MADE := $(OUT)/mcctl.1 $(OUT)/mcctl.bash $(OUT)/mcctl.zsh
 .DELETE_ON_ERROR:
 .PHONY: all help asan tsan unit test check fuzz bench bench-scale install deb clean
 
-all: $(BINS) $(MADE)
+all: $(BINS) $(MADE) $(OUT)/bench/fill
 
 help:
 	@echo 'make            the programs, into $(OUT)/bin'
