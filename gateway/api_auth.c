@@ -345,6 +345,25 @@ static void made_cb(struct password_call *c, enum err e, const char *hashed)
     request_ask(r, &item, WIRE__ANSWER__BODY__NOT_SET, changed);
 }
 
+// The current password is compared, and guessed here as well as anywhere. False: it has been answered.
+static bool may_try(struct request *r, const char *user)
+{
+    struct change *g = r->own;
+
+    if (!g->has_current) {
+        request_fail(r, ERR_MISSING_FIELD, "currentPassword", "currentPassword is needed");
+        return false;
+    }
+    g->pair = pair_of(r->x, user);
+    uint32_t wait_s = throttle_take(r->x->gw->throttle, g->pair, clock_mono_ms());
+    if (wait_s) {
+        throttled(r, wait_s);
+        return false;
+    }
+    g->compared = true;
+    return true;
+}
+
 static void found(struct request *r, const Wire__Answer *a)
 {
     struct change *g = r->own;
@@ -356,19 +375,8 @@ static void found(struct request *r, const Wire__Answer *a)
         return;
     }
     memcpy(g->stored, u->password, strlen(u->password) + 1);
-    if (*g->stored && !g->has_current) {
-        request_fail(r, ERR_MISSING_FIELD, "currentPassword", "currentPassword is needed");
+    if (*g->stored && !may_try(r, u->name))
         return;
-    }
-    if (*g->stored) {
-        g->pair = pair_of(r->x, u->name);
-        g->compared = true;
-        uint32_t wait_s = throttle_take(r->x->gw->throttle, g->pair, clock_mono_ms());
-        if (wait_s) {
-            throttled(r, wait_s);
-            return;
-        }
-    }
     r->password.cb = made_cb;
     enum err e = password_ask(r->x->gw->passwords, &r->password, *g->stored ? g->stored : NULL, *g->stored ? g->text : NULL,
                               g->text + g->fresh_at);

@@ -26,6 +26,7 @@
 #include "names.h"
 #include "posting.h"
 #include "query.h"
+#include "store_account.h"
 #include "store_comment.h"
 #include "store_task.h"
 
@@ -1593,10 +1594,87 @@ static void random_commands(void **state)
     assert_true(trimmed || given);
 }
 
+// ---------------------------------------------------------------- limits of people
+
+static unsigned sessions_of(uint64_t user)
+{
+    struct txn *t;
+    unsigned n;
+    assert_int_equal(store_begin(stage.store, false, &t), ERR_OK);
+    assert_int_equal(account_count(t, INDEX_SIGNIN_USER, 1, user, 1000, &n), ERR_OK);
+    store_abort(t);
+    return n;
+}
+
+// The error it is answered with. '#' in the line stands for n.
+static enum err play_for(const char *form, unsigned n)
+{
+    struct words w;
+    struct cmd cmd;
+    struct buf line;
+    buf_init(&line, 4096);
+    for (; *form; form++)
+        *form == '#' ? buf_u64(&line, n) : buf_putc(&line, *form);
+    buf_putc(&line, 0);
+    split((char *)line.data, &w);
+    stage.now_ms = epoch_ms + when(w.key[1]);
+    stage.log_ms = 1000 + when(w.key[1]);
+    perform(&w, &cmd);
+    assert_int_equal(play(&cmd), ERR_OK);
+    buf_fini(&line);
+    return err_from_wire(cmd.answer.err);
+}
+
+// A user has so many sessions: the oldest gives way, and before it those that are over.
+static void sessions_are_bounded(void **state)
+{
+    (void)state;
+    stage_open();
+    assert_int_equal(play_for("at 0s broker init", 0), ERR_OK);
+    assert_int_equal(play_for("at 0s ask user_edit user=1 password=p", 0), ERR_OK);
+    for (unsigned n = 1; n <= SIGNINS_A_USER_MAX + 5; n++) {
+        assert_int_equal(play_for("at #s ask sign_in user=1 password=p token=t#", n), ERR_OK);
+        assert_int_equal(sessions_of(1), n < SIGNINS_A_USER_MAX ? n : SIGNINS_A_USER_MAX);
+    }
+    check_store();
+    for (unsigned key = 2; key <= 6; key++) // the first five
+        assert_int_equal(play_for("at 100s ask key_create name=k# key=#", key), ERR_UNAUTHORIZED);
+    assert_int_equal(play_for("at 100s ask key_create name=k# key=#", 7), ERR_OK);
+    assert_int_equal(play_for("at 25h ask sign_in user=1 password=p token=next", 0), ERR_OK);
+    assert_int_equal(sessions_of(1), 1);
+    check_store();
+    stage_close();
+}
+
+static void people_are_bounded(void **state)
+{
+    unsigned n = 1;
+    (void)state;
+    stage_open();
+    assert_int_equal(play_for("at 0s broker init", 0), ERR_OK);
+    for (; n < KEYS_A_USER_MAX; n++)
+        assert_int_equal(play_for("at 1s ask key_create name=k#", n), ERR_OK);
+    assert_int_equal(play_for("at 1s ask key_create name=k#", n), ERR_BAD_STATE);
+    assert_int_equal(play_for("at 1s ask key_revoke revoke=2", 0), ERR_OK);
+    assert_int_equal(play_for("at 1s ask key_create name=k#", n), ERR_OK);
+    for (n = 1; n < USERS_MAX; n++)
+        assert_int_equal(play_for("at 1s ask user_create name=u# role=viewer", n), ERR_OK);
+    assert_int_equal(play_for("at 1s ask user_create name=u# role=viewer", n), ERR_BAD_STATE);
+    assert_int_equal(play_for("at 1s ask user_delete user=2", 0), ERR_OK);
+    assert_int_equal(play_for("at 1s ask user_create name=u# role=viewer", n), ERR_OK);
+    for (n = 1; n < WORKSPACES_MAX; n++)
+        assert_int_equal(play_for("at 1s ask workspace_create name=w admin=a#", n), ERR_OK);
+    assert_int_equal(play_for("at 1s ask workspace_create name=w admin=a#", n), ERR_BAD_STATE);
+    stage_close();
+}
+
 int main(void)
 {
     if (crypto_init())
         return 1;
-    const struct CMUnitTest tests[] = { cmocka_unit_test(scenarios), cmocka_unit_test(swept_in_small_steps), cmocka_unit_test(random_commands) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(scenarios), cmocka_unit_test(swept_in_small_steps), cmocka_unit_test(random_commands),
+        cmocka_unit_test(sessions_are_bounded), cmocka_unit_test(people_are_bounded),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
