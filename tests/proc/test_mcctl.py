@@ -578,3 +578,56 @@ def test_tls_with_an_authority_of_its_own(fresh, tmp_path):
     assert js(i, 'whoami', '--url', url, '--ca-file', cert)['username'] == 'admin'
     assert js(i, 'whoami', '--url', url, MC_CA_FILE=cert)['username'] == 'admin'
     assert 'certificate' in run(i, 'whoami', '--url', url, code=6).stderr   # not one it knows
+
+
+class Answering(http.server.ThreadingHTTPServer):
+    """Gives every request the same body."""
+    daemon_threads = True
+
+    def __init__(self):
+        server = self
+        self.body, self.kind, self.status = b'', 'application/json', 200
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def answer(self):
+                self.rfile.read(int(self.headers['Content-Length'] or 0))
+                self.send_response(server.status)
+                self.send_header('Content-Type', server.kind)
+                self.send_header('Content-Length', str(len(server.body)))
+                self.send_header('Link', '<//elsewhere.example/x>; rel="next"')
+                self.send_header('Set-Cookie', 'mc-session=\x01' + 'x' * 3000)
+                self.end_headers()
+                self.wfile.write(server.body)
+            do_GET = do_POST = do_DELETE = do_PATCH = do_PUT = answer
+
+            def log_message(self, *a):
+                pass
+        super().__init__(('127.0.0.1', 0), Handler)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+def test_answers_that_are_none_of_ours(shared):
+    a = Answering()
+    url = 'http://127.0.0.1:%d' % a.server_port
+    bodies = [b'', b'null', b'[]', b'{}', b'[1,"x",null]', b'[{"id":7,"title":{"a":[[]]},"createdAt":"never"}]', b'[' * 100, b'[{"a":"b"',
+              b'\x1b]0;t\x07\xff', json.dumps({'id': {'x': EVIL}, 'status': EVIL, 'events': 5, 'activities': {}, 'points': [1], 'tasks': [],
+                                               'desktops': [3, {'name': EVIL}], 'error': EVIL, 'activityByType': [None]}).encode()]
+    asked = [['task', 'list'], ['task', 'show', '1'], ['overview'], ['events'], ['activities'], ['stats'], ['desktop', 'metrics', '1'],
+             ['task', 'cancel', '1'], ['task', 'wait', '1'], ['key', 'create', 'x'], ['desktop', 'show', 'name']]
+    try:
+        for a.body in bodies:
+            for a.status in (200, 400):
+                for args in asked if a.status == 200 else asked[:3]:
+                    r = subprocess.run([MCCTL, '--url', url, *args], env=environment(shared), capture_output=True, timeout=20 * STRETCH,
+                                       stdin=subprocess.DEVNULL)
+                    said = (r.stdout + r.stderr).decode()
+                    assert r.returncode in (0, 1, 3), (args, a.body, r)
+                    assert not re.search(harness.REPORT, said) and others_escapes(said) == [], (args, a.body, said)
+        a.status, a.body = 200, b'id: 1\ndata: {"type":5,"payload":[]}\n\nid: 2\ndata: not json\n\ndata: {"type":"x"}\n\n'
+        a.kind = 'text/event-stream'
+        s = Running(shared, 'events', '-f', '--limit', '4', '--url', url)       # it comes back for more, again and again
+        s.wait('reconnecting', 2)
+        assert s.end() == 0
+    finally:
+        a.shutdown()
+        a.server_close()

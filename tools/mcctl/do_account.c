@@ -197,6 +197,8 @@ static int keep_session(struct run *r, const struct client_answer *a)
     if (json_in_parse(a->body.data, a->body.len, &o, why, sizeof why) == ERR_OK && !r->json)
         term_say("signed in to %s as %s (%s)", r->client.keyring.url, show_text(o, "username"), show_text(o, "role"));
     json_decref(o);
+    if (r->client.keyring.key[0] && !r->client.keyring.ambient)
+        term_say("yet %s goes before this session", r->client.keyring.from);
     return EXIT_OK;
 }
 

@@ -298,10 +298,10 @@ struct wait {
     uint64_t began_ms, poll_ms;
 };
 
+// A word we do not know is no reason to wait for ever.
 static bool is_over(const struct wait *w, const char *status)
 {
-    return strcmp(status, "done") == 0 || strcmp(status, "failed") == 0 || strcmp(status, "cancelled") == 0 ||
-           (strcmp(status, "review") == 0 && !w->through);
+    return strcmp(status, "pending") != 0 && strcmp(status, "running") != 0 && (strcmp(status, "review") != 0 || !w->through);
 }
 
 static void progress(const struct wait *w, const json_t *task)
@@ -341,10 +341,14 @@ static json_t *wait_look(struct wait *w, int *ret_status)
     r->client.quiet = false;
     w->away = w->away && *ret_status;
     w->seen = w->seen || !*ret_status;
-    if (r->client.interrupted)
+    if (r->client.interrupted) {
         *ret_status = EXIT_INTERRUPTED;
-    else if (*ret_status && w->seen)
+    } else if (*ret_status && w->seen) {
         term_say("%s: it cannot be looked at any more", w->task);
+    } else if (!*ret_status && !task) {
+        term_say("the answer is empty");
+        *ret_status = EXIT_FAILED;
+    }
     return task;
 }
 

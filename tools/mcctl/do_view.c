@@ -9,7 +9,7 @@
 #include "verbs.h"
 
 #define MC "/api/mission-control/"
-enum { MIB = 1024 * 1024 };
+enum { MIB = 1024 * 1024, FIGURES = 8, ROWS_MIN = 4 }; // FIGURES: lines above the tables
 
 // ---------------------------------------------------------------- overview
 
@@ -56,7 +56,7 @@ static void figures(struct run *r, const json_t *o)
                show_number(o, "metrics.averageDurationSeconds"));
 }
 
-static void desktops(struct run *r, const json_t *o)
+static void desktops(struct run *r, const json_t *o, uint64_t most)
 {
     static const struct column columns[] = {
         { "DESKTOP", "id", CELL_TEXT, false },  { "NAME", "name", CELL_TEXT, true },          { "STATUS", "status", CELL_STATUS, false },
@@ -66,13 +66,20 @@ static void desktops(struct run *r, const json_t *o)
     struct lister l;
     const json_t *all = show_at(o, "desktops");
 
-    lister_begin(&l, r, columns, 0, false);
+    lister_begin(&l, r, columns, most, false);
     for (size_t i = 0; i < json_array_size(all) && lister_item(&l, json_array_get(all, i), "", 0); i++)
         ;
     lister_end(&l);
 }
 
-static int draw_overview(struct run *r)
+// How many rows fit below the figures; 0, which is all, where there is no picture to fit into.
+static uint64_t rows_fit(unsigned kept)
+{
+    unsigned height = term_height();
+    return height > kept + ROWS_MIN ? height - kept : height ? ROWS_MIN : 0;
+}
+
+static int draw(struct run *r, uint64_t most)
 {
     int code;
 
@@ -81,10 +88,15 @@ static int draw_overview(struct run *r)
     json_t *o = run_ask(r, NULL, false, &code);
     if (o) {
         figures(r, o);
-        desktops(r, o);
+        desktops(r, o, most);
     }
     json_decref(o);
     return code;
+}
+
+static int draw_overview(struct run *r)
+{
+    return draw(r, rows_fit(FIGURES + 2));
 }
 
 int do_overview(struct run *r)
@@ -93,7 +105,7 @@ int do_overview(struct run *r)
         return run_get(r);
     if (run_opt(r, "watch"))
         return run_watch(r, draw_overview);
-    int code = draw_overview(r);
+    int code = draw(r, 0);
     term_buf(STDOUT_FILENO, &r->out);
     return code;
 }
@@ -105,13 +117,12 @@ static int draw_top(struct run *r)
         { "WAITS FOR", "waitingFor", CELL_TEXT, false }, { "TITLE", "title", CELL_TEXT, true },    { NULL, NULL, CELL_TEXT, false },
     };
     struct lister l;
-    unsigned height = term_height();
-    int code = draw_overview(r);
+    int code = draw(r, rows_fit(2 * FIGURES));
 
     if (code)
         return code;
     buf_putc(&r->out, '\n');
-    lister_begin(&l, r, columns, height > 24 ? height - 20 : 10, false);
+    lister_begin(&l, r, columns, rows_fit(FIGURES + ROWS_MIN + 4), false);
     code = run_each(r, MC "tasks?status=running&limit=50", lister_item, &l);
     lister_end(&l);
     return code;

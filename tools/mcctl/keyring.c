@@ -163,7 +163,7 @@ static bool find(struct keyring *k, const char *key_file)
     if (k->cookie[0] || !is_local(k->url))
         return true;
     if ((size_t)snprintf(path, sizeof path, "%s/admin-api-key", data ? data : "./data") < sizeof path)
-        (void)read_key(k, path, false);
+        k->ambient = read_key(k, path, false);
     return true;
 }
 

@@ -11,6 +11,7 @@ struct keyring {
     char url[KEYRING_URL_MAX];       // without a slash at its end
     char key[KEYRING_SECRET_MAX];    // "": none
     char cookie[KEYRING_SECRET_MAX]; // "name=value"; "": none
+    bool ambient;                    // the key is the one that lies about: a session goes before it
     const char *from;                // where it came from, for people
 };
 

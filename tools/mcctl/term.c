@@ -1,4 +1,4 @@
-// The handler of SIGINT does what a handler may: it puts the terminal back and ends, or calls what was asked for (uv_async_send).
+// The handler of SIGINT, SIGTERM and SIGHUP does what a handler may: it puts the terminal back and ends, or calls what was asked for (uv_async_send).
 #include "term.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -27,9 +27,8 @@ static void interrupt(int signum)
 {
     static const char clear[] = "\r\033[K", newline[] = "\n";
     int kept = errno;
-    void (*cb)(void) = interrupt_cb;
+    void (*cb)(void) = signum == SIGINT ? interrupt_cb : NULL;
 
-    (void)signum;
     if (cb) {
         interrupt_cb = NULL;
         cb();
@@ -42,7 +41,7 @@ static void interrupt(int signum)
     } else if (progress_shown) {
         kept = (int)write(STDERR_FILENO, clear, sizeof clear - 1);
     }
-    _exit(EXIT_INTERRUPTED);
+    _exit(128 + signum);
 }
 
 void term_on_interrupt(void (*cb)(void))
@@ -57,6 +56,8 @@ void term_init(bool no_colour)
     (void)setlocale(LC_CTYPE, "C.UTF-8"); // what we write is UTF-8 whatever the user's locale is: for wcwidth()
     no_colours = no_colour || getenv("NO_COLOR");
     (void)sigaction(SIGINT, &act, NULL);
+    (void)sigaction(SIGTERM, &act, NULL);
+    (void)sigaction(SIGHUP, &act, NULL);
     (void)sigaction(SIGPIPE, &ignore, NULL);
 }
 
