@@ -5,7 +5,8 @@
 
 #define MUST_USE __attribute__((warn_unused_result))
 
-// name (its text is the public code), default text for people
+// name (its text is the public code), default text for people. Numbers go over the wire, and programs are upgraded apart: add at the
+// end, never reorder.
 #define ERR_TABLE(E) \
     E(OK,                   "") \
     /* the asker's fault */ \
@@ -21,8 +22,6 @@
     E(DESKTOP_STOPPED,      "The desktop is stopped: start it first") \
     E(NO_AGENT,             "The desktop has no chat endpoint: prompts need one") \
     E(DESKTOP_IN_USE,       "The desktop still has unfinished tasks") \
-    E(NAME_TAKEN,           "This name is taken already") \
-    E(LAST_ADMIN,           "No enabled admin would be left in the workspace") \
     E(IDEMPOTENCY_MISMATCH, "This Idempotency-Key was used with another body") \
     E(TOO_BIG,              "It is larger than the limit") \
     /* between the programs */ \
@@ -41,7 +40,10 @@
     E(CLOSED,               "The connection is closed") \
     E(AGAIN,                "Not now") \
     E(IO,                   "Input or output failed") \
-    E(INTERNAL,             "Something is wrong inside")
+    E(INTERNAL,             "Something is wrong inside") \
+    /* later than the first version */ \
+    E(NAME_TAKEN,           "This name is taken already") \
+    E(LAST_ADMIN,           "No enabled admin would be left in the workspace")
 
 enum err {
 #define E(name, text) ERR_##name,
