@@ -208,6 +208,8 @@ def test_the_tour(fresh):
     run(i, 'task', 'wait', '5', code=120)
     assert 'out\nerr\n' == out(i, 'logs', 'task_1') == out(i, 'logs', '-f', '1') == out(i, 'task', 'output', '1')
     assert out(i, 'logs', '1', '--stream', 'stderr') == 'err\n'
+    assert out(i, 'logs', '1', '--session', '1') == out(i, 'logs', '1', '--session', 'session_1', '-f') == 'out\nerr\n'
+    assert out(i, 'logs', '1', '--offset', '4') == out(i, 'logs', '1', '--offset', '4', '-f') == 'err\n'
     run(i, 'task', 'run', '--wait', '--timeout', '1', '--', 'sleep 100', code=124)
 
     # Create, change, run later; a prompt; a file; standard input.

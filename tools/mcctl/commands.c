@@ -95,7 +95,7 @@ static const struct option feedback[] = {
 };
 static const struct option log_options[] = {
     { "follow", 'f', OPT_SWITCH, NULL, NULL, NULL, "go on until the task is over" },
-    { "session", 0, OPT_TEXT, "SESSION", NULL, "?session", "of this attempt (the latest unless given)" },
+    { "session", 0, OPT_SESSION, "SESSION", NULL, "?session", "of this attempt (the latest unless given)" },
     { "stream", 0, OPT_WORD, "WORD", "stdout|stderr", "?stream", "only this stream" },
     { "offset", 0, OPT_NUMBER, "BYTES", NULL, "?offset", "from this byte on" },
     END,

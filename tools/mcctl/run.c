@@ -197,6 +197,7 @@ static bool name_cb(void *u, enum option_kind kind, const char *name, const char
     case OPT_FILE: return from_file(u, name, ret_text);
     case OPT_PASSWORD: return run_password(u, ret_text);
     case OPT_DESKTOP: *ret_text = run_id(u, "desktop", name); break;
+    case OPT_SESSION: *ret_text = run_id(u, "session", name); break;
     default: *ret_text = run_id(u, "agent", name);
     }
     return *ret_text != NULL;
