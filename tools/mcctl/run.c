@@ -128,7 +128,7 @@ static const char *by_name(struct run *r, const struct kind *k, const char *name
     if (r->status)
         return NULL;
     if (l.found != 1) {
-        term_say("there %s %s of the name '%.100s'%s", l.found ? "is more than one" : "is no", k->name, name, l.found ? ": give the id" : "");
+        term_say("there is %s %s of the name '%.100s'%s", l.found ? "more than one" : "no", k->name, name, l.found ? ": give the id" : "");
         r->status = l.found ? EXIT_USAGE : EXIT_NOT_FOUND;
         return NULL;
     }
