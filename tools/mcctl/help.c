@@ -364,6 +364,6 @@ void help_zsh(const struct command *table, struct buf *out)
                   "    for ((i = 2; i < CURRENT; i++)); do\n        w=${words[i]}\n        case $w in -*) continue ;; esac\n"
                   "        if [ -z \"$first\" ]; then first=$w; elif [ -z \"$second\" ]; then second=$w; fi\n    done\n"
                   "    words_=$(_mcctl_list \"$first\" \"$second\" \"$before\" \"$now\")\n    compadd -- ${=words_}\n}\n"
-                  "_mcctl_list() { local words; _mcctl_words \"$@\"; print -r -- \"$words\"; }\n"
+                  "_mcctl_list() { local -h words; _mcctl_words \"$@\"; print -r -- \"$words\"; }\n"
                   "if [ \"$funcstack[1]\" = _mcctl ]; then _mcctl \"$@\"; else compdef _mcctl mcctl; fi\n");
 }
