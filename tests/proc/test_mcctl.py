@@ -208,6 +208,8 @@ def test_the_tour(fresh):
     run(i, 'task', 'wait', '5', code=120)
     assert 'out\nerr\n' == out(i, 'logs', 'task_1') == out(i, 'logs', '-f', '1') == out(i, 'task', 'output', '1')
     assert out(i, 'logs', '1', '--stream', 'stderr') == 'err\n'
+    assert out(i, 'logs', '1', '--session', '1') == out(i, 'logs', '1', '--session', 'session_1', '-f') == 'out\nerr\n'
+    assert out(i, 'logs', '1', '--offset', '4') == out(i, 'logs', '1', '--offset', '4', '-f') == 'err\n'
     run(i, 'task', 'run', '--wait', '--timeout', '1', '--', 'sleep 100', code=124)
 
     # Create, change, run later; a prompt; a file; standard input.
@@ -581,16 +583,27 @@ def test_tls_with_an_authority_of_its_own(fresh, tmp_path):
 
 
 class Answering(http.server.ThreadingHTTPServer):
-    """Gives every request the same body."""
+    """Gives every request the same body; before that, what stands in `first`: (status, code, Retry-After)."""
     daemon_threads = True
 
     def __init__(self):
         server = self
         self.body, self.kind, self.status = b'', 'application/json', 200
+        self.first, self.asked = [], []
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def answer(self):
                 self.rfile.read(int(self.headers['Content-Length'] or 0))
+                server.asked.append((self.command, self.path, self.headers['Idempotency-Key']))
+                if server.first:
+                    status, code, seconds = server.first.pop(0)
+                    body = json.dumps({'error': 'In words', 'code': code, 'status': status, 'requestId': 'r'}).encode()
+                    self.send_response(status)
+                    self.send_header('Retry-After', seconds)
+                    self.send_header('Content-Length', str(len(body)))
+                    self.end_headers()
+                    self.wfile.write(body)
+                    return
                 self.send_response(server.status)
                 self.send_header('Content-Type', server.kind)
                 self.send_header('Content-Length', str(len(server.body)))
@@ -631,3 +644,25 @@ def test_answers_that_are_none_of_ours(shared):
     finally:
         a.shutdown()
         a.server_close()
+
+
+@pytest.mark.parametrize('args,first,tries,code,said', [
+    (['task', 'create', '-d', 'desktop_1', '--', 'true'], (503, 'OUTCOME_UNKNOWN', '1'), 2, 0, ''),      # it has a key against doubles
+    (['task', 'edit', '1', '--title', 'x'], (503, 'OUTCOME_UNKNOWN', '1'), 2, 0, ''),                    # leads to the same
+    (['key', 'create', 'x'], (503, 'OUTCOME_UNKNOWN', '1'), 1, 6, 'may or may not have been done'),
+    (['key', 'create', 'x'], (503, 'UNAVAILABLE', '1'), 2, 0, 'shown only now'),                         # nothing was done
+    (['whoami'], (429, 'RATE_LIMITED', '1'), 2, 0, ''),
+    (['whoami'], (429, 'RATE_LIMITED', '3600'), 1, 6, 'In words (RATE_LIMITED)'),                        # longer than anybody waits
+    (['whoami'], (403, 'FORBIDDEN', '1'), 1, 4, 'In words (FORBIDDEN)'),
+    (['whoami'], (500, 'INTERNAL', '1'), 1, 1, 'In words (INTERNAL)'),
+])
+def test_what_is_tried_again(shared, args, first, tries, code, said):
+    a = Answering()
+    a.first, a.body = [first], b'{"id":"x_1","key":"k"}'
+    try:
+        r = run(shared, '--url', 'http://127.0.0.1:%d' % a.server_port, *args, code=code)
+    finally:
+        a.shutdown()
+        a.server_close()
+    assert len(a.asked) == tries and len(set(a.asked)) == 1
+    assert said in r.stderr and (said or r.stderr == '')

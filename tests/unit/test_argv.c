@@ -41,7 +41,8 @@ static const struct option body_options[] = {
     END,
 };
 static const struct command table[] = {
-    { .words = "task list", .alias = "tasks|task ls", .args = "", .about = "a", .options = (const struct option *const[]){ list_options, NULL } },
+    { .words = "task list", .alias = "tasks|task ls", .args = "", .about = "a",
+      .options = (const struct option *const[]){ list_options, NULL } },
     { .words = "task show", .args = "TASK", .about = "b" },
     { .words = "task run", .args = "[COMMAND...]", .about = "c", .options = (const struct option *const[]){ body_options, NULL } },
     { .words = "task delete", .args = "TASK...", .about = "d" },

@@ -66,7 +66,7 @@ static bool bad_time(const struct option *o, const char *v, struct buf *why)
 static bool as_text(const struct body_from *f, const struct option *o, const char *v, char time[25], const char **ret, struct buf *why)
 {
     *ret = v;
-    if (o->kind == OPT_DESKTOP || o->kind == OPT_AGENT || o->kind == OPT_FILE || o->kind == OPT_PASSWORD)
+    if (o->kind == OPT_DESKTOP || o->kind == OPT_AGENT || o->kind == OPT_SESSION || o->kind == OPT_FILE || o->kind == OPT_PASSWORD)
         return f->name(f->u, o->kind, v, ret);
     if (o->kind != OPT_TIME && o->kind != OPT_UNIX)
         return true;

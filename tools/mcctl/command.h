@@ -17,6 +17,7 @@ enum option_kind {
     OPT_TIME,     // ISO 8601, or how long ago ("15m"), or from now where it is to come ("+30d")
     OPT_DESKTOP,  // an id or a name
     OPT_AGENT,
+    OPT_SESSION,  // an id or a number
     OPT_UNIX,     // as OPT_TIME, told as seconds
     OPT_FILE,     // a file whose first line is the value
     OPT_PASSWORD, // a switch: the value is asked for without echo

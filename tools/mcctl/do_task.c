@@ -53,8 +53,7 @@ static int read_content(struct run *r)
     buf_init(&content.text, CONTENT_MAX + 1);
     content.type = run_opt(r, "type") ? run_opt(r, "type") : prompt ? "prompt" : "command";
     if (ways != 1)
-        return run_usage(r, ways ? "give one of: a command after --, --prompt, --file" : "there is nothing to run: give a command after --, "
-                         "--prompt or --file");
+        return run_usage(r, "%s a command after --, --prompt or --file", ways ? "give only one of" : "there is nothing to run: give");
     if (file && !term_read_file(file, CONTENT_MAX, &content.text))
         return EXIT_FAILED;
     if (prompt)

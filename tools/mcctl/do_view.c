@@ -113,8 +113,9 @@ int do_overview(struct run *r)
 static int draw_top(struct run *r)
 {
     static const struct column columns[] = {
-        { "TASK", "id", CELL_TEXT, false },          { "STARTED", "startedAt", CELL_TIME, false }, { "DESKTOP", "desktopId", CELL_TEXT, false },
-        { "WAITS FOR", "waitingFor", CELL_TEXT, false }, { "TITLE", "title", CELL_TEXT, true },    { NULL, NULL, CELL_TEXT, false },
+        { "TASK", "id", CELL_TEXT, false },           { "STARTED", "startedAt", CELL_TIME, false },
+        { "DESKTOP", "desktopId", CELL_TEXT, false }, { "WAITS FOR", "waitingFor", CELL_TEXT, false },
+        { "TITLE", "title", CELL_TEXT, true },        { NULL, NULL, CELL_TEXT, false },
     };
     struct lister l;
     int code = draw(r, rows_fit(2 * FIGURES));
@@ -136,9 +137,11 @@ int do_top(struct run *r)
 int do_desktop_metrics(struct run *r)
 {
     static const struct column columns[] = {
-        { "TIME", "timestamp", CELL_TIME, false },       { "CPU", "cpu", CELL_PERCENT, false },        { "MAX", "cpuMax", CELL_PERCENT, false },
-        { "MEMORY", "memory", CELL_PERCENT, false },     { "MAX", "memoryMax", CELL_PERCENT, false },  { "DISK", "disk", CELL_PERCENT, false },
-        { "MAX", "diskMax", CELL_PERCENT, false },       { NULL, NULL, CELL_TEXT, false },
+        { "TIME", "timestamp", CELL_TIME, false },
+        { "CPU", "cpu", CELL_PERCENT, false },       { "MAX", "cpuMax", CELL_PERCENT, false },
+        { "MEMORY", "memory", CELL_PERCENT, false }, { "MAX", "memoryMax", CELL_PERCENT, false },
+        { "DISK", "disk", CELL_PERCENT, false },     { "MAX", "diskMax", CELL_PERCENT, false },
+        { NULL, NULL, CELL_TEXT, false },
     };
     struct lister l;
     int code;

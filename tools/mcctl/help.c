@@ -240,8 +240,8 @@ void help_man(const struct command *table, struct buf *out)
     buf_puts(out, ".TH MCCTL 1 \"\" \"Mission Control " MC_VERSION "\" \"Mission Control\"\n.SH NAME\n"
                   "mcctl \\- the command line of Mission Control\n.SH SYNOPSIS\n"
                   "\\fBmcctl\\fR \\fICOMMAND\\fR [\\fIOPTION\\fR...] [\\fIARGUMENT\\fR...]\n.SH DESCRIPTION\n"
-                  "Runs tasks on desktops and follows them, decides on approvals, and administers desktops, workers, users, keys and webhooks "
-                  "by way of Mission Control's REST API.\n.SH COMMANDS\n");
+                  "Runs tasks on desktops and follows them, decides on approvals, and administers desktops, workers, users, keys and "
+                  "webhooks by way of Mission Control's REST API.\n.SH COMMANDS\n");
     for (const struct command *c = table; c->words; c++)
         if (c->about)
             roff_command(out, c);
@@ -357,12 +357,13 @@ void help_bash(const struct command *table, struct buf *out)
 
 void help_zsh(const struct command *table, struct buf *out)
 {
-    buf_puts(out, "#compdef mcctl\n# Completion of mcctl for zsh: a file _mcctl in a directory of $fpath, or eval \"$(mcctl completion zsh)\"\n");
+    buf_puts(out, "#compdef mcctl\n"
+                  "# Completion of mcctl for zsh: a file _mcctl in a directory of $fpath, or eval \"$(mcctl completion zsh)\"\n");
     function(table, out);
     buf_puts(out, "_mcctl() {\n    local first= second= i w\n    local words_ now=${words[CURRENT]} before=${words[CURRENT-1]}\n"
                   "    for ((i = 2; i < CURRENT; i++)); do\n        w=${words[i]}\n        case $w in -*) continue ;; esac\n"
                   "        if [ -z \"$first\" ]; then first=$w; elif [ -z \"$second\" ]; then second=$w; fi\n    done\n"
                   "    words_=$(_mcctl_list \"$first\" \"$second\" \"$before\" \"$now\")\n    compadd -- ${=words_}\n}\n"
-                  "_mcctl_list() { local words; _mcctl_words \"$@\"; print -r -- \"$words\"; }\n"
+                  "_mcctl_list() { local -h words; _mcctl_words \"$@\"; print -r -- \"$words\"; }\n"
                   "if [ \"$funcstack[1]\" = _mcctl ]; then _mcctl \"$@\"; else compdef _mcctl mcctl; fi\n");
 }

@@ -128,7 +128,7 @@ static const char *by_name(struct run *r, const struct kind *k, const char *name
     if (r->status)
         return NULL;
     if (l.found != 1) {
-        term_say("there %s %s of the name '%.100s'%s", l.found ? "is more than one" : "is no", k->name, name, l.found ? ": give the id" : "");
+        term_say("there is %s %s of the name '%.100s'%s", l.found ? "more than one" : "no", k->name, name, l.found ? ": give the id" : "");
         r->status = l.found ? EXIT_USAGE : EXIT_NOT_FOUND;
         return NULL;
     }
@@ -197,6 +197,7 @@ static bool name_cb(void *u, enum option_kind kind, const char *name, const char
     case OPT_FILE: return from_file(u, name, ret_text);
     case OPT_PASSWORD: return run_password(u, ret_text);
     case OPT_DESKTOP: *ret_text = run_id(u, "desktop", name); break;
+    case OPT_SESSION: *ret_text = run_id(u, "session", name); break;
     default: *ret_text = run_id(u, "agent", name);
     }
     return *ret_text != NULL;

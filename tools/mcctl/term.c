@@ -1,4 +1,5 @@
-// The handler of SIGINT, SIGTERM and SIGHUP does what a handler may: it puts the terminal back and ends, or calls what was asked for (uv_async_send).
+// The handler of SIGINT, SIGTERM and SIGHUP does what a handler may: it puts the terminal back and ends,
+// or calls what was asked for (uv_async_send).
 #include "term.h"
 #include <errno.h>
 #include <fcntl.h>
