@@ -667,7 +667,7 @@ static void stop(void **state)
 const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void)
 {
-    return "leak:nng_listener_create\nleak:nng_listener_start\nleak:bus_reply\nleak:bus_call\n";
+    return "leak:nng_listener_create\nleak:nng_listener_start\nleak:bus_reply\nleak:bus_call\nleak:bus_publish\n";
 }
 
 // nng counts references to messages with atomics of its own, which the sanitizer cannot see.
