@@ -526,7 +526,7 @@ class LosingProxy(http.server.ThreadingHTTPServer):
             def log_message(self, *a):
                 pass
         super().__init__(('127.0.0.1', 0), Handler)
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
 
 
 def test_a_lost_answer_never_doubles_a_task(shared):
@@ -616,7 +616,7 @@ class Answering(http.server.ThreadingHTTPServer):
             def log_message(self, *a):
                 pass
         super().__init__(('127.0.0.1', 0), Handler)
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
 
 
 def test_answers_that_are_none_of_ours(shared):

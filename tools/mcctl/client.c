@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include "clock.h"
 #include "crypto.h"
 #include "json_in.h"
@@ -16,74 +15,13 @@ enum { CONNECT_MS = 10000, STALL_S = 60, STREAM_STALL_S = 90, PATIENCE_MS = 1500
 
 static struct client *the_client; // of the signal's handler
 
-// ---------------------------------------------------------------- the head of an answer
-
-static bool named(const char *line, size_t n, const char *name, const char **ret_value, size_t *ret_n)
-{
-    size_t len = strlen(name);
-
-    if (n <= len || line[len] != ':' || strncasecmp(line, name, len) != 0)
-        return false;
-    len++;
-    while (len < n && (line[len] == ' ' || line[len] == '\t'))
-        len++;
-    *ret_value = line + len;
-    *ret_n = n - len;
-    return true;
-}
-
-static uint64_t number(const char *v, size_t n)
-{
-    uint64_t x = 0;
-
-    for (size_t i = 0; i < n && i < 15 && v[i] >= '0' && v[i] <= '9'; i++)
-        x = x * 10 + (uint64_t)(v[i] - '0');
-    return x;
-}
-
-// </api/...>; rel="next". Only a path is followed: the address stays ours.
-static void take_link(struct client_answer *a, const char *v, size_t n)
-{
-    const char *end = memchr(v, '>', n);
-
-    if (n < 3 || v[0] != '<' || v[1] != '/' || v[2] == '/' || !end || !memmem(end, (size_t)(v + n - end), "rel=\"next\"", 10))
-        return;
-    size_t len = (size_t)(end - v) - 1;
-    if (len < sizeof a->link) {
-        memcpy(a->link, v + 1, len);
-        a->link[len] = 0;
-    }
-}
-
-static void take_cookie(struct client_answer *a, const char *v, size_t n)
-{
-    const char *end = memchr(v, ';', n);
-    size_t len = end ? (size_t)(end - v) : n, name = (size_t)(strcspn(v, "=;"));
-
-    if (len >= sizeof a->cookie || name >= len || name < 10 || strncmp(v + name - 10, "mc-session", 10) != 0)
-        return;
-    memcpy(a->cookie, v, len);
-    a->cookie[len] = 0;
-}
+// ---------------------------------------------------------------- one try
 
 static void header_cb(void *u, const char *line, size_t n)
 {
     struct client *c = u;
-    struct client_answer *a = c->answer;
-    const char *v;
-    size_t v_n;
-
-    if (named(line, n, "Retry-After", &v, &v_n))
-        a->retry_after_s = number(v, v_n);
-    else if (named(line, n, "X-Total-Count", &v, &v_n))
-        a->total = number(v, v_n);
-    else if (named(line, n, "Link", &v, &v_n))
-        take_link(a, v, v_n);
-    else if (named(line, n, "Set-Cookie", &v, &v_n))
-        take_cookie(a, v, v_n);
+    head_line(&c->answer->head, line, n);
 }
-
-// ---------------------------------------------------------------- one try
 
 static bool data_cb(void *u, unsigned status, const uint8_t *p, size_t n)
 {
@@ -258,7 +196,7 @@ static bool again(const struct client *c, const struct client_req *r, const stru
         return false;
     if (lost(a) ? !repeatable(r) : !refused)
         return false;
-    *ret_ms = a->retry_after_s ? a->retry_after_s * 1000 : (uint64_t)PAUSE_MS << (tries < 4 ? tries : 4);
+    *ret_ms = a->head.retry_after_s ? a->head.retry_after_s * 1000 : (uint64_t)PAUSE_MS << (tries < 4 ? tries : 4);
     return *ret_ms <= left_ms;
 }
 
@@ -267,7 +205,8 @@ static void answer_reset(struct client_answer *a)
     struct buf body = a->body;
 
     buf_reset(&body);
-    *a = (struct client_answer){ .body = body, .total = UINT64_MAX };
+    *a = (struct client_answer){ .body = body };
+    head_init(&a->head);
 }
 
 int client_do(struct client *c, const struct client_req *r, struct client_answer *a)
@@ -342,7 +281,8 @@ void client_hold_interrupt(struct client *c)
 
 void client_answer_init(struct client_answer *a)
 {
-    *a = (struct client_answer){ .total = UINT64_MAX };
+    *a = (struct client_answer){ .err = ERR_OK };
+    head_init(&a->head);
     buf_init(&a->body, CLIENT_BODY_MAX);
 }
 
@@ -351,7 +291,7 @@ void client_answer_fini(struct client_answer *a)
     if (a->body.data)
         crypto_wipe(a->body.data, a->body.cap); // it may have held a key
     buf_fini(&a->body);
-    crypto_wipe(a->cookie, sizeof a->cookie);
+    crypto_wipe(a->head.cookie, sizeof a->head.cookie);
 }
 
 bool client_open(struct client *c, const char *url, const char *key_file, const char *ca_file, int *ret_status)

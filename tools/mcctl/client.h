@@ -6,9 +6,10 @@
 #include <uv.h>
 #include "buf.h"
 #include "fetch.h"
+#include "head.h"
 #include "keyring.h"
 
-enum { CLIENT_BODY_MAX = 64 * 1024 * 1024, CLIENT_TEXT_MAX = 1024, CLIENT_LINK_MAX = 8192, CLIENT_COOKIE_MAX = KEYRING_SECRET_MAX };
+enum { CLIENT_BODY_MAX = 64 * 1024 * 1024, CLIENT_TEXT_MAX = 1024, CLIENT_LINK_MAX = HEAD_LINK_MAX };
 
 struct client {
     uv_loop_t loop;
@@ -42,10 +43,8 @@ struct client_answer {
     enum err err;            // ERR_OK: there is a status; ERR_CLOSED: data had enough, or Ctrl-C
     unsigned status;
     struct buf body;
-    uint64_t retry_after_s, total; // total: X-Total-Count; UINT64_MAX: none
+    struct head head;
     bool connected;
-    char link[CLIENT_LINK_MAX];    // the path of rel="next"; "": none
-    char cookie[CLIENT_COOKIE_MAX]; // "name=value" that was set
     char code[64], field[64], text[CLIENT_TEXT_MAX]; // of an error
 };
 

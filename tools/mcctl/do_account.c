@@ -188,11 +188,11 @@ static int keep_session(struct run *r, const struct client_answer *a)
     char why[200];
     json_t *o = NULL;
 
-    if (!a->cookie[0]) {
+    if (!a->head.cookie[0]) {
         term_say("the answer sets no session");
         return EXIT_FAILED;
     }
-    if (!keyring_store(&r->client.keyring, a->cookie))
+    if (!keyring_store(&r->client.keyring, a->head.cookie))
         return EXIT_FAILED;
     if (json_in_parse(a->body.data, a->body.len, &o, why, sizeof why) == ERR_OK && !r->json)
         term_say("signed in to %s as %s (%s)", r->client.keyring.url, show_text(o, "username"), show_text(o, "role"));

@@ -77,7 +77,7 @@ static int come_back(struct follow *f, struct client_answer *a, bool ever)
         if (for_good(a)) {
             if (ever && !quiet)
                 client_complain(f->client, &(struct client_req){ .path = f->path }, a);
-            return EXIT_FAILED;
+            return code ? code : EXIT_FAILED;
         }
         tries = f->alive ? 0 : tries;
         ever = true;

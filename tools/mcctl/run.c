@@ -159,7 +159,7 @@ const char *run_id(struct run *r, const char *kind, const char *name)
 
 bool run_password(struct run *r, const char **ret)
 {
-    char text[RUN_SECRET_MAX], again[RUN_SECRET_MAX];
+    char text[RUN_SECRET_MAX] = "", again[RUN_SECRET_MAX] = "";
     bool tty = term_tty(STDIN_FILENO);
     bool ok = term_secret("New password: ", text, sizeof text) && (!tty || term_secret("Once more: ", again, sizeof again));
 
@@ -404,7 +404,7 @@ int run_each(struct run *r, const char *path, bool (*item)(void *u, const json_t
     snprintf(next, sizeof next, "%s", path);
     do {
         code = one_page(r, next, &e);
-        snprintf(next, sizeof next, "%s", answer.link);
+        snprintf(next, sizeof next, "%s", answer.head.link);
     } while (code == EXIT_OK && !e.enough && next[0]);
     items_fini(&e.items);
     return code;
@@ -511,11 +511,11 @@ static int list_once(struct run *r, uint64_t limit, bool streaming)
         lister_end(&l);
     else if (!r->json)
         table_fini(&l.table);
-    uint64_t total = answer.total != UINT64_MAX ? answer.total : 0;
+    uint64_t total = answer.head.total != UINT64_MAX ? answer.head.total : 0;
     streaming = streaming && !run_opt(r, "limit"); // who asked for so many knows it
     if (streaming && !code && l.left == 0 && total > l.n)
         term_say("%llu of %llu are shown: --limit 0 shows all", (unsigned long long)l.n, (unsigned long long)total);
-    else if (streaming && !code && l.left == 0 && !total && answer.link[0])
+    else if (streaming && !code && l.left == 0 && !total && answer.head.link[0])
         term_say("the first %llu are shown: --limit 0 shows all", (unsigned long long)l.n);
     return l.failed ? EXIT_FAILED : code;
 }
