@@ -337,7 +337,7 @@ static void page_cb(struct ask_call *c, enum err e, const Wire__Answer *a, uint6
         return;
     }
     const Wire__OutputPage *p = a->output_page;
-    // Live pieces were not heard before the session was known, and the store may have been read just before it took one.
+    // What came live before we could hear it comes into the store only after that: once more, a second later.
     bool unheard = !o->paged || o->session != p->session;
     if (!o->begun) {
         o->x->sequence = o->follow ? 0 : newest;
@@ -360,7 +360,7 @@ static void page_cb(struct ask_call *c, enum err e, const Wire__Answer *a, uint6
         text_page(o, p);
         return;
     }
-    o->missed = o->missed || unheard; // asked again with the next second
+    o->missed = o->missed || unheard;
     frame_page(o, p);
 }
 
