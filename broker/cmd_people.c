@@ -1,6 +1,7 @@
 // Commands on users, their sessions and workspaces. A password comes as what argon2id made of it; what a gateway compared it with
 // comes too, so that a change in between is noticed here, where there is an order.
 #include <string.h>
+#include <strings.h>
 #include "commands.h"
 #include "crypto.h"
 #include "store_account.h"
@@ -62,6 +63,8 @@ static enum err spare_last_admin(struct work *w, const Rec__User *u)
 static enum err name_free(struct work *w, const char *name, const char *field)
 {
     Rec__User *u;
+    if (strcasecmp(name, "system") == 0) // who the audit trail says it was when nobody did it
+        return work_refuse(w, ERR_NAME_TAKEN, field, "This name is the system's own");
     enum err e = account_user_by_name(w->txn, w->arena, name, &u);
     return e == ERR_NOT_FOUND ? ERR_OK : e ? e : work_refuse(w, ERR_NAME_TAKEN, field, NULL);
 }
