@@ -461,13 +461,13 @@ def test_a_reader_that_goes_away(shared):
 
 
 def test_ctrl_c_leaves_or_cancels(shared):
-    s = Running(shared, 'task', 'run', '--wait', '--', 'echo begun; sleep 100')
+    s = Running(shared, 'task', 'run', '-d', shared.desktop, '--wait', '--', 'echo begun; sleep 100')
     s.wait('begun')
     assert s.end(signal.SIGINT) == 130
     task = re.search(r'(task_\d+) goes on', s.text[2]).group(1)
     assert shared.get_task(task)['status'] == 'running'
     run(shared, 'task', 'cancel', task)
-    s = Running(shared, 'task', 'run', '--wait', '--cancel-on-interrupt', '--', 'echo begun; sleep 100')
+    s = Running(shared, 'task', 'run', '-d', shared.desktop, '--wait', '--cancel-on-interrupt', '--', 'echo begun; sleep 100')
     s.wait('begun')
     assert s.end(signal.SIGINT) == 130
     task = re.search(r'(task_\d+) cancelled', s.text[2]).group(1)
@@ -488,7 +488,7 @@ def test_waiting_survives_a_gateway(fresh):
 
 
 def test_waiting_shows_progress_on_a_terminal(shared):
-    t = Terminal(shared, 'task', 'run', '--wait', '--', 'sleep 0.5; echo out')
+    t = Terminal(shared, 'task', 'run', '-d', shared.desktop, '--wait', '--', 'sleep 0.5; echo out')
     assert t.end() == 0
     assert re.search(r'\r\x1b\[Ktask_\d+ running', t.text()) and t.text().endswith('out\r\n')
 
