@@ -4,6 +4,7 @@
 #include "paged.h"
 #include "params.h"
 #include "shape.h"
+#include "shape_body.h"
 
 static unsigned find_status(const char *s) { return approval_status_find(s); }
 

@@ -16,6 +16,7 @@
 #include "password_rule.h"
 #include "routes.h"
 #include "shape.h"
+#include "shape_body.h"
 #include "throttle.h"
 
 enum { COOKIE_MAX = 256 };

@@ -2,6 +2,7 @@
 #include "api.h"
 #include "hot.h"
 #include "shape.h"
+#include "shape_body.h"
 
 static void shown(struct request *r, const Wire__Answer *a)
 {

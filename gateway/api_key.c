@@ -8,6 +8,7 @@
 #include "names.h"
 #include "request.h"
 #include "shape.h"
+#include "shape_body.h"
 
 static void me_known(struct request *r, const Wire__Answer *a)
 {

@@ -2,6 +2,7 @@
 #include "api.h"
 #include "hot.h"
 #include "shape.h"
+#include "shape_body.h"
 
 static bool render(struct hot_page *p, const Wire__Answer *a)
 {

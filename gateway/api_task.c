@@ -10,6 +10,7 @@
 #include "params.h"
 #include "query.h"
 #include "shape.h"
+#include "shape_body.h"
 
 static const char path[] = "/api/mission-control/tasks";
 

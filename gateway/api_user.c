@@ -7,6 +7,7 @@
 #include "gateway.h"
 #include "password_rule.h"
 #include "shape.h"
+#include "shape_body.h"
 
 // What is known of a command while its password is made; request.own, wiped with it.
 struct person {

@@ -6,6 +6,7 @@
 #include "paged.h"
 #include "params.h"
 #include "shape.h"
+#include "shape_body.h"
 
 static void listed(struct request *r, const Wire__Answer *a)
 {

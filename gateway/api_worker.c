@@ -5,6 +5,7 @@
 #include "crypto.h"
 #include "request.h"
 #include "shape.h"
+#include "shape_body.h"
 
 enum { PEER_WORKER = 2 };
 

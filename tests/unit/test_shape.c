@@ -8,6 +8,7 @@
 #include <string.h>
 #include "names.h"
 #include "shape.h"
+#include "shape_body.h"
 
 static struct buf out;
 
