@@ -4,7 +4,6 @@
 //    report: taken -> delivered; failed -> next_log_ms, until HOOK_ATTEMPTS_MAX -> given up. Both move the position on.
 //
 // The log is the queue: a webhook stores the number up to which it is done, so that an event costs nothing until its turn comes.
-#include <stdlib.h>
 #include <string.h>
 #include "commands.h"
 #include "hook_rule.h"

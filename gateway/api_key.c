@@ -4,7 +4,6 @@
 #include <string.h>
 #include "clock.h"
 #include "crypto.h"
-#include "gateway.h"
 #include "names.h"
 #include "request.h"
 #include "shape.h"

@@ -1,6 +1,5 @@
 // Tasks: list, create, look, change, and the four things that can be done to one.
 #include "api.h"
-#include <stdio.h>
 #include <string.h>
 #include "api_output.h"
 #include "crypto.h"

@@ -2,7 +2,6 @@
 // moment in between: gone() then takes back what is asked for and frees the request.
 #include "request.h"
 #include <stdlib.h>
-#include <string.h>
 #include "crypto.h"
 #include "gateway.h"
 
@@ -21,7 +20,7 @@ static void take_back(struct request *r)
     list_remove(&r->at);
 }
 
-void request_free(struct request *r)
+static void discard(struct request *r)
 {
     take_back(r);
     if (r->own_secret)
@@ -38,7 +37,7 @@ void request_free(struct request *r)
 
 static void gone(struct exchange *x)
 {
-    request_free(x->u);
+    discard(x->u);
 }
 
 struct request *request_new(struct exchange *x)
@@ -67,7 +66,7 @@ void request_let_go(struct request *r)
 {
     r->x->u = NULL;
     r->x->gone = NULL;
-    request_free(r);
+    discard(r);
 }
 
 // ---------------------------------------------------------------- asking

@@ -35,7 +35,6 @@ struct request {
 struct request *request_new(struct exchange *x);
 // Lets go of the exchange, which another handler takes from here on (api_output, the hub).
 void request_let_go(struct request *r);
-void request_free(struct request *r);
 
 // The actor and, in `item`, the body must be set. answered() is called with the broker's answer of that kind; any error is
 // answered here. BODY__NOT_SET as `want`: any.
