@@ -12,6 +12,15 @@ static void exit_code(struct json *j, bool has, int32_t code)
         json_nil(j);
 }
 
+static void texts(struct json *j, const char *key, char *const *at, size_t n)
+{
+    json_key(j, key);
+    json_open(j, '[');
+    for (size_t i = 0; i < n; i++)
+        json_str(j, at[i]);
+    json_close(j, ']');
+}
+
 static void failure(struct json *j, unsigned code, const char *message)
 {
     json_key(j, "error");
@@ -113,6 +122,22 @@ static void metrics(struct json *j, const Wire__Metrics *m)
     }
 }
 
+static void chat(struct json *j, const Wire__Chat *c)
+{
+    json_key(j, "chat");
+    if (!c) {
+        json_nil(j);
+        return;
+    }
+    json_open(j, '{');
+    json_put_str(j, "url", c->url);
+    json_put_opt(j, "model", c->model);
+    json_put_str(j, "mode", chat_mode_name(c->mode));
+    json_put_opt(j, "systemPrompt", c->system_prompt);
+    json_put_bool(j, "hasKey", c->has_key);
+    json_close(j, '}');
+}
+
 void shape_desktop(struct json *j, const Wire__Desktop *d)
 {
     json_open(j, '{');
@@ -125,25 +150,10 @@ void shape_desktop(struct json *j, const Wire__Desktop *d)
     json_put_opt(j, "ipAddress", d->ip_address);
     metrics(j, d->metrics);
     json_put_opt(j, "pool", d->pool);
-    json_key(j, "labels");
-    json_open(j, '[');
-    for (size_t i = 0; i < d->n_labels; i++)
-        json_str(j, d->labels[i]);
-    json_close(j, ']');
+    texts(j, "labels", d->labels, d->n_labels);
     json_put_u64(j, "maxTasks", d->max_tasks);
     json_put_id(j, "agentId", ENTITY_AGENT, d->agent);
-    json_key(j, "chat");
-    if (d->chat) {
-        json_open(j, '{');
-        json_put_str(j, "url", d->chat->url);
-        json_put_opt(j, "model", d->chat->model);
-        json_put_str(j, "mode", chat_mode_name(d->chat->mode));
-        json_put_opt(j, "systemPrompt", d->chat->system_prompt);
-        json_put_bool(j, "hasKey", d->chat->has_key);
-        json_close(j, '}');
-    } else {
-        json_nil(j);
-    }
+    chat(j, d->chat);
     json_put_opt(j, "startCommand", d->start_command);
     json_put_opt(j, "stopCommand", d->stop_command);
     json_put_opt(j, "hostKey", d->host_key);
@@ -178,6 +188,36 @@ static void usage(struct json *j, const char *key, uint64_t used, uint64_t total
     json_close(j, '}');
 }
 
+static void resources(struct json *j, const Wire__Overview *o)
+{
+    json_key(j, "resources");
+    json_open(j, '{');
+    json_put_percent(j, "cpu", o->cpu);
+    usage(j, "memory", o->memory_used_mib, o->memory_total_mib);
+    usage(j, "disk", o->disk_used_mib, o->disk_total_mib);
+    json_close(j, '}');
+}
+
+static void last_day(struct json *j, const Wire__Overview *o)
+{
+    json_key(j, "metrics");
+    json_open(j, '{');
+    json_put_percent(j, "completionRate24h", o->finished_24h ? (o->done_24h * 10000 + o->finished_24h / 2) / o->finished_24h : 0);
+    json_key(j, "averageDurationSeconds");
+    json_fixed(j, o->finished_24h ? (int64_t)(o->duration_sum_ms_24h / o->finished_24h) : 0, 3);
+    json_close(j, '}');
+}
+
+static void desktop_of_overview(struct json *j, const Wire__Desktop *d)
+{
+    json_open(j, '{');
+    json_put_id(j, "id", ENTITY_DESKTOP, d->id);
+    json_put_str(j, "name", d->name);
+    json_put_str(j, "status", desktop_status_name(d->status));
+    metrics(j, d->metrics);
+    json_close(j, '}');
+}
+
 void shape_overview(struct json *j, const Wire__Overview *o)
 {
     json_open(j, '{');
@@ -187,29 +227,12 @@ void shape_overview(struct json *j, const Wire__Overview *o)
         json_put_u64(j, task_status_name(s), s < o->n_by_status ? o->by_status[s] : 0);
     json_close(j, '}');
     json_put_u64(j, "activeDesktops", o->active_desktops);
-    json_key(j, "resources");
-    json_open(j, '{');
-    json_put_percent(j, "cpu", o->cpu);
-    usage(j, "memory", o->memory_used_mib, o->memory_total_mib);
-    usage(j, "disk", o->disk_used_mib, o->disk_total_mib);
-    json_close(j, '}');
-    json_key(j, "metrics");
-    json_open(j, '{');
-    json_put_percent(j, "completionRate24h", o->finished_24h ? (o->done_24h * 10000 + o->finished_24h / 2) / o->finished_24h : 0);
-    json_key(j, "averageDurationSeconds");
-    json_fixed(j, o->finished_24h ? (int64_t)(o->duration_sum_ms_24h / o->finished_24h) : 0, 3);
-    json_close(j, '}');
+    resources(j, o);
+    last_day(j, o);
     json_key(j, "desktops");
     json_open(j, '[');
-    for (size_t i = 0; i < o->n_desktops; i++) {
-        const Wire__Desktop *d = o->desktops[i];
-        json_open(j, '{');
-        json_put_id(j, "id", ENTITY_DESKTOP, d->id);
-        json_put_str(j, "name", d->name);
-        json_put_str(j, "status", desktop_status_name(d->status));
-        metrics(j, d->metrics);
-        json_close(j, '}');
-    }
+    for (size_t i = 0; i < o->n_desktops; i++)
+        desktop_of_overview(j, o->desktops[i]);
     json_close(j, ']');
     json_put_u64(j, "pendingApprovals", o->pending_approvals);
     json_put_u64(j, "workers", o->workers);
@@ -255,11 +278,7 @@ void shape_webhook(struct json *j, const Wire__Webhook *h, const char *secret)
     json_put_id(j, "id", ENTITY_WEBHOOK, h->id);
     json_put_str(j, "name", h->name);
     json_put_str(j, "url", h->url);
-    json_key(j, "events");
-    json_open(j, '[');
-    for (size_t i = 0; i < h->n_events; i++)
-        json_str(j, h->events[i]);
-    json_close(j, ']');
+    texts(j, "events", h->events, h->n_events);
     json_put_bool(j, "enabled", h->enabled);
     json_put_str(j, "status", webhook_status_name(h->status));
     json_put_u64(j, "failures", h->failures);
