@@ -1,7 +1,6 @@
 // Happy path: read meta, give each command its turn, write counters and meta. A command that fails has written nothing; an error
 // of the store ends the turn, and nothing of it happened.
 #include "apply.h"
-#include <stdlib.h>
 #include <string.h>
 #include "commands.h"
 #include "crypto.h"

@@ -1,5 +1,4 @@
 // Commands on figures over time: minutes that go into the stored history, thresholds that are crossed, maintenance that is announced.
-#include <string.h>
 #include "commands.h"
 #include "metric.h"
 

@@ -1,5 +1,4 @@
 // What is done in small steps when there is time: old events and output go, kept answers that nobody will ask for again go.
-#include <string.h>
 #include "commands.h"
 #include "store_comment.h"
 
@@ -66,15 +65,12 @@ static enum err trim_output(struct work *w, uint64_t workspace, uint64_t retenti
 // Walks kept answers in small steps, from where the last step ended.
 static enum err sweep(struct work *w, enum store_db db, ProtobufCBinaryData *at)
 {
-    struct key from = { .n = 0 };
     struct cursor c;
     unsigned left = DELETES_MAX;
-    enum err e = cursor_open(&c, w->txn, db, NULL);
+    bool on;
+    enum err e = work_sweep_open(w, &c, db, at, &on);
     if (e)
         return e;
-    if (at->len && at->len <= STORE_KEY_MAX)
-        key_bytes(&from, at->data, at->len);
-    bool on = cursor_seek(&c, from.n ? &from : NULL);
     for (; on && left && !e; on = cursor_next(&c), left--) {
         Rec__Outcome *o = rec__outcome__unpack(arena_allocator(w->arena), c.value.n, c.value.p);
         if (!o) {
@@ -84,16 +80,7 @@ static enum err sweep(struct work *w, enum store_db db, ProtobufCBinaryData *at)
             e = cursor_del(&c);
         }
     }
-    if (!e)
-        e = c.err;
-    *at = (ProtobufCBinaryData){ 0, NULL };
-    uint8_t *p = on && !e ? arena_alloc(w->arena, c.key.n) : NULL;
-    if (p) {
-        memcpy(p, c.key.b, c.key.n);
-        *at = (ProtobufCBinaryData){ c.key.n, p };
-    }
-    cursor_close(&c);
-    return e;
+    return work_sweep_close(w, &c, at, on, e);
 }
 
 enum err cmd_tick(struct work *w)

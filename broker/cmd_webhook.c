@@ -4,7 +4,6 @@
 //    report: taken -> delivered; failed -> next_log_ms, until HOOK_ATTEMPTS_MAX -> given up. Both move the position on.
 //
 // The log is the queue: a webhook stores the number up to which it is done, so that an event costs nothing until its turn comes.
-#include <stdlib.h>
 #include <string.h>
 #include "commands.h"
 #include "hook_rule.h"
@@ -114,26 +113,14 @@ static enum err sweep_step(struct work *w, struct cursor *c, bool *ret_on)
 enum err webhook_sweep(struct work *w)
 {
     ProtobufCBinaryData *at = &w->turn->meta->delivery_at;
-    struct key from = { .n = 0 };
     struct cursor c;
-    enum err e = cursor_open(&c, w->txn, DB_DELIVERY, NULL);
+    bool on;
+    enum err e = work_sweep_open(w, &c, DB_DELIVERY, at, &on);
     if (e)
         return e;
-    if (at->len && at->len <= STORE_KEY_MAX)
-        key_bytes(&from, at->data, at->len);
-    bool on = cursor_seek(&c, from.n ? &from : NULL);
     for (int i = 0; on && !e && i < SWEEP_LOOKS; i++)
         e = sweep_step(w, &c, &on);
-    if (!e)
-        e = c.err;
-    *at = (ProtobufCBinaryData){ 0, NULL };
-    uint8_t *p = on && !e ? arena_alloc(w->arena, c.key.n) : NULL;
-    if (p) {
-        memcpy(p, c.key.b, c.key.n);
-        *at = (ProtobufCBinaryData){ c.key.n, p };
-    }
-    cursor_close(&c);
-    return e;
+    return work_sweep_close(w, &c, at, on, e);
 }
 
 // ---------------------------------------------------------------- what comes next

@@ -1,5 +1,4 @@
 // Commands that come from workers, or are made by the broker about them: greeting, assignment, leases, results.
-#include <string.h>
 #include "commands.h"
 #include "life.h"
 

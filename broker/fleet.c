@@ -17,8 +17,7 @@
 #include "store_task.h"
 #include "turn.h"
 
-enum { RENEW_EVERY_MS = 5000, ARENA_MAX = 64 * 1024 * 1024, MINUTE_MS = 60 * 1000, UNSAVED_MINUTES = 4 * 60 };
-enum { CPU_SECONDS = 20, CPU_PROBES = 2 }; // a cpu is judged by what this long, and this many probes, said
+enum { RENEW_EVERY_MS = 5000, ARENA_MAX = 64 * 1024 * 1024 };
 
 // ---------------------------------------------------------------- desktops
 
@@ -299,14 +298,6 @@ static void remember_told(struct worker *w, const Wire__WorkOrders *o)
         list[i] = o->assignments[i]->session;
 }
 
-static bool worker_has(const struct worker *w, uint64_t session)
-{
-    for (size_t i = 0; i < w->n_told; i++)
-        if (w->told[i] == session)
-            return true;
-    return worker_named(w, session);
-}
-
 // Answers the held poll if there is anything to say.
 static void tell(struct fleet *f, struct worker *w)
 {
@@ -375,6 +366,18 @@ static struct worker *worker_new(struct fleet *f, uint64_t id)
     return w;
 }
 
+// Others probe its desktops.
+static void hand_over(struct fleet *f, const struct worker *w)
+{
+    list_each(n, next, &f->all_desktops) {
+        struct desktop *d = container_of(n, struct desktop, all);
+        if (d->prober == w->id) {
+            unprobe(f, d);
+            find_prober(f, d);
+        }
+    }
+}
+
 static void worker_down(struct fleet *f, struct worker *w)
 {
     if (!w->live)
@@ -385,13 +388,7 @@ static void worker_down(struct fleet *f, struct worker *w)
     hooks_worker_gone(f->conf.hooks, w->id);
     if (w->poll)
         answer(f, w, ERR_NOT_GREETED, NULL);
-    list_each(n, next, &f->all_desktops) {
-        struct desktop *d = container_of(n, struct desktop, all);
-        if (d->prober == w->id) {
-            unprobe(f, d);
-            find_prober(f, d);
-        }
-    }
+    hand_over(f, w);
 }
 
 enum err fleet_greeted(struct fleet *f, uint64_t worker, const char *name, uint64_t incarnation, uint8_t token[16])
@@ -461,13 +458,8 @@ static void drain(struct fleet *f, struct worker *w)
     if (w->draining)
         return;
     w->draining = w->dirty = true;
-    list_each(n, next, &f->all_desktops) {
-        struct desktop *d = container_of(n, struct desktop, all);
-        if (d->prober == w->id && f->live > 1) {
-            unprobe(f, d);
-            find_prober(f, d);
-        }
-    }
+    if (f->live > 1)
+        hand_over(f, w);
 }
 
 static void take_figures(struct worker *w, const Wire__WorkPoll *m)
@@ -517,110 +509,7 @@ void fleet_poll_gone(struct fleet *f, void *poll)
     }
 }
 
-// ---------------------------------------------------------------- live output and metrics
-
-static struct worker *by_token(const struct fleet *f, ProtobufCBinaryData token)
-{
-    list_each(n, next, &f->all_workers) {
-        struct worker *w = container_of(n, struct worker, all);
-        if (w->live && token.len == sizeof w->token && memcmp(token.data, w->token, sizeof w->token) == 0)
-            return w;
-    }
-    return NULL;
-}
-
-// A cpu is busy for moments all the time: it is judged by its mean, of more than one probe.
-static void judge(struct fleet *f, struct desktop *d, uint64_t now)
-{
-    const struct limits *l = map_get(&f->limits, d->workspace);
-    struct metric_step cpu = { 0 };
-    unsigned judged = 1u << METRIC_MEMORY | 1u << METRIC_DISK, row;
-    bool crossed = false;
-    if (!l || d->alerting)
-        return;
-    if (d->history.rings)
-        metric_rings_last(d->history.rings, now, CPU_SECONDS, &cpu);
-    if (cpu.count >= CPU_PROBES)
-        judged |= 1u << METRIC_CPU;
-    const uint32_t value[METRIC_N] = { metric_mean(&cpu, METRIC_CPU), d->live.metrics.memory, d->live.metrics.disk };
-    for (unsigned m = 0; m < METRIC_N; m++)
-        if (judged & 1u << m)
-            crossed = crossed || metric_alert_step((enum metric_alert)d->alert[m], value[m], l->threshold[m], &row) != d->alert[m];
-    if (crossed)
-        own_alert(f, d, judged, value);
-}
-
-static void remember(struct desktop *d, uint64_t now)
-{
-    struct fleet_history *h = &d->history;
-    if (!h->rings) {
-        h->rings = metric_rings_new();
-        if (!h->rings)
-            return; // what it is now is known all the same
-        h->since_ms = now;
-        h->unsaved = now / MINUTE_MS;
-    }
-    metric_rings_add(h->rings, now, (uint32_t[METRIC_N]){ d->live.metrics.cpu, d->live.metrics.memory, d->live.metrics.disk });
-}
-
-static void bound(Wire__Metrics *m)
-{
-    uint32_t *share[] = { &m->cpu, &m->memory, &m->disk };
-    for (size_t i = 0; i < sizeof share / sizeof *share; i++)
-        if (*share[i] > METRIC_MAX)
-            *share[i] = METRIC_MAX;
-}
-
-// Only what this worker may speak of is passed on: output of sessions it holds, metrics of desktops it probes.
-void fleet_live(struct fleet *f, const Wire__Live *live)
-{
-    Wire__Live out = WIRE__LIVE__INIT;
-    struct worker *w = by_token(f, live->token);
-    if (!w)
-        return;
-    arena_reset(&f->arena);
-    out.output = arena_alloc(&f->arena, (live->n_output + 1) * sizeof *out.output);
-    out.metrics = arena_alloc(&f->arena, (live->n_metrics + 1) * sizeof *out.metrics);
-    if (!out.output || !out.metrics)
-        return;
-    for (size_t i = 0; i < live->n_output; i++) {
-        const Wire__LiveOutput *o = live->output[i];
-        struct desktop *d = map_get(&f->desktops, o->desktop);
-        if (d && d->workspace == o->workspace && worker_has(w, o->session))
-            out.output[out.n_output++] = live->output[i];
-    }
-    for (size_t i = 0; i < live->n_metrics; i++) {
-        Wire__LiveMetrics *m = live->metrics[i];
-        struct desktop *d = map_get(&f->desktops, m->desktop);
-        if (!d || d->prober != w->id || !m->metrics || d->status == DESKTOP_STOPPED)
-            continue;
-        bound(m->metrics);
-        d->live.metrics = *m->metrics;
-        d->live.metrics.base.unknown_fields = NULL;
-        d->live.metrics.base.n_unknown_fields = 0;
-        d->live.seen_ms = d->live.metrics.probed_ms = clock_wall_ms();
-        remember(d, d->live.seen_ms);
-        judge(f, d, d->live.seen_ms);
-        m->workspace = d->workspace;
-        m->name = d->name;
-        m->agent = d->agent;
-        out.metrics[out.n_metrics++] = m;
-    }
-    if (out.n_output || out.n_metrics)
-        f->conf.publish(f->conf.u, &out);
-}
-
-const struct fleet_desktop *fleet_desktop(const struct fleet *f, uint64_t desktop)
-{
-    const struct desktop *d = map_get(&f->desktops, desktop);
-    return d ? &d->live : NULL;
-}
-
-const struct fleet_history *fleet_history(const struct fleet *f, uint64_t desktop)
-{
-    const struct desktop *d = map_get(&f->desktops, desktop);
-    return d ? &d->history : NULL;
-}
+// ---------------------------------------------------------------- what is shown of workers
 
 bool fleet_worker(const struct fleet *f, uint64_t worker, Wire__Worker *ret)
 {
@@ -688,68 +577,6 @@ static void lonely(struct fleet *f, const struct desktop *d)
     own_observe(f, d, &seen);
 }
 
-// ---------------------------------------------------------------- history
-
-void fleet_alerted(struct fleet *f, uint64_t desktop)
-{
-    struct desktop *d = map_get(&f->desktops, desktop);
-    if (d)
-        d->alerting = false;
-}
-
-// The oldest minute before this one that has samples and is not stored.
-static bool unsaved(struct desktop *d, uint64_t this_minute, struct own_minute *ret)
-{
-    struct fleet_history *h = &d->history;
-    if (!h->rings)
-        return false;
-    if (h->unsaved + UNSAVED_MINUTES < this_minute)
-        h->unsaved = this_minute - UNSAVED_MINUTES; // what is older has left the ring
-    if (h->unsaved > this_minute)
-        h->unsaved = this_minute;                   // the clock was set back
-    for (; h->unsaved < this_minute; h->unsaved++) {
-        struct metric_step step = { 0 };
-        metric_rings_minute(h->rings, h->unsaved, &step);
-        if (step.count) {
-            *ret = (struct own_minute){ d->workspace, d->id, h->unsaved, step };
-            return true;
-        }
-    }
-    return false;
-}
-
-// Once a minute, all that is over goes to the store: some desktops at a time, the next when those are there.
-static void sample(struct fleet *f)
-{
-    struct own_minute minutes[OWN_SAMPLES];
-    uint64_t this_minute = clock_wall_ms() / MINUTE_MS;
-    size_t n = 0;
-    if (f->sampling || f->sampled == this_minute)
-        return;
-    list_each(at, next, &f->all_desktops)
-        if (n < OWN_SAMPLES && unsaved(container_of(at, struct desktop, all), this_minute, &minutes[n]))
-            n++;
-    if (n)
-        own_sample(f, minutes, n);
-    else
-        f->sampled = this_minute;
-}
-
-void fleet_sampled(struct fleet *f, const struct own_minute *minutes, size_t n, bool ok)
-{
-    f->sampling = false;
-    if (!ok) {
-        f->sampled = clock_wall_ms() / MINUTE_MS; // the store has no room, say: again in a minute
-        return;
-    }
-    for (size_t i = 0; i < n; i++) {
-        struct desktop *d = map_get(&f->desktops, minutes[i].desktop);
-        if (d && d->history.unsaved == minutes[i].minute)
-            d->history.unsaved++;
-    }
-    sample(f);
-}
-
 void fleet_tick(struct fleet *f)
 {
     uint64_t now = turn_log_ms(f->conf.turns);
@@ -763,7 +590,7 @@ void fleet_tick(struct fleet *f)
         worker_down(f, w);
     }
     renew(f, now);
-    sample(f);
+    fleet_sample(f);
     list_each(at, after, &f->all_desktops) {
         struct desktop *d = container_of(at, struct desktop, all);
         if (d->stale) {

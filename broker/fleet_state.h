@@ -1,4 +1,5 @@
-// The fleet's state, shared by its parts: fleet.c keeps it, orders.c reads it, own.c makes the proposals. Nobody else includes this.
+// The fleet's state, shared by its parts: fleet.c keeps it, fleet_live.c adds what is heard live, orders.c reads it, own.c makes the
+// proposals. Nobody else includes this.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -71,3 +72,5 @@ struct fleet {
 
 // The worker's last poll named this session.
 bool worker_named(const struct worker *w, uint64_t session);
+// Once a minute, all of the history that is over goes to the store: some desktops at a time, the next when those are there.
+void fleet_sample(struct fleet *f);

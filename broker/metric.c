@@ -37,7 +37,7 @@ uint32_t metric_pages(enum metric_level level)
     return levels[level].pages;
 }
 
-void metric_merge(struct metric_step *to, const struct metric_step *from)
+static void merge(struct metric_step *to, const struct metric_step *from)
 {
     to->count += from->count;
     for (unsigned m = 0; m < METRIC_N; m++) {
@@ -99,7 +99,7 @@ void metric_rings_get(const struct metric_rings *r, enum metric_level level, uin
         got.sum[m] = s->sum[m];
         got.max[m] = s->max[m];
     }
-    metric_merge(to, &got);
+    merge(to, &got);
 }
 
 void metric_rings_minute(const struct metric_rings *r, uint64_t minute, struct metric_step *to)
@@ -155,7 +155,7 @@ void metric_page_get(const Rec__MetricPage *p, uint32_t index, struct metric_ste
         got.sum[m] = p->sum[index * METRIC_N + m];
         got.max[m] = p->max[index * METRIC_N + m];
     }
-    metric_merge(to, &got);
+    merge(to, &got);
 }
 
 void metric_page_add(Rec__MetricPage *p, uint32_t index, const struct metric_step *s)

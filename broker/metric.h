@@ -25,7 +25,6 @@ struct metric_step {
     uint64_t count, sum[METRIC_N];
     uint32_t max[METRIC_N];
 };
-void metric_merge(struct metric_step *to, const struct metric_step *from);
 uint32_t metric_mean(const struct metric_step *s, enum metric m); // rounded; 0 of none
 
 uint64_t metric_step_ms(enum metric_level level);

@@ -18,7 +18,7 @@ void own_expire(struct fleet *f, struct worker *w);
 // until[i] is the lease of worker[i]; full_term: a full term for every worker there is.
 void own_renew(struct fleet *f, const Wire__WorkerLease *leases, size_t n, bool full_term);
 
-// What fleet.c wants to know of the outcome. ok: applied, and not refused.
+// What fleet.c and fleet_live.c want to know of the outcome. ok: applied, and not refused.
 void fleet_assigned(struct fleet *f, uint64_t desktop, uint64_t worker, bool ok);
 void fleet_expired(struct fleet *f, uint64_t worker, bool ok);
 void fleet_alerted(struct fleet *f, uint64_t desktop);

@@ -1,5 +1,4 @@
 #include "store_account.h"
-#include <string.h>
 #include "crypto.h"
 #include "names.h"
 

@@ -1,11 +1,9 @@
 #include "turn.h"
 #include <stdlib.h>
-#include <string.h>
 #include "arena.h"
 #include "clock.h"
 #include "crypto.h"
 #include "figure.h"
-#include "log.h"
 
 enum { ARENA_MAX = 256 * 1024 * 1024, ROWS_MAX = 64 * 1024 * 1024, PACKED_MAX = 8 * 1024 * 1024 };
 

@@ -155,6 +155,32 @@ enum err work_del(struct work *w, enum kind kind, const struct index_entries *ol
     return kind_del(w->txn, kind, old, rec);
 }
 
+enum err work_sweep_open(struct work *w, struct cursor *c, enum store_db db, const ProtobufCBinaryData *at, bool *ret_on)
+{
+    struct key from = { .n = 0 };
+    enum err e = cursor_open(c, w->txn, db, NULL);
+    if (e)
+        return e;
+    if (at->len && at->len <= STORE_KEY_MAX)
+        key_bytes(&from, at->data, at->len);
+    *ret_on = cursor_seek(c, from.n ? &from : NULL);
+    return ERR_OK;
+}
+
+enum err work_sweep_close(struct work *w, struct cursor *c, ProtobufCBinaryData *at, bool on, enum err e)
+{
+    if (!e)
+        e = c->err;
+    *at = (ProtobufCBinaryData){ 0, NULL };
+    uint8_t *p = on && !e ? arena_alloc(w->arena, c->key.n) : NULL;
+    if (p) {
+        memcpy(p, c->key.b, c->key.n);
+        *at = (ProtobufCBinaryData){ c->key.n, p };
+    }
+    cursor_close(c);
+    return e;
+}
+
 static struct key *counts_key(struct key *k, uint64_t workspace, uint64_t desktop)
 {
     k->n = 0;

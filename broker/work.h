@@ -60,6 +60,11 @@ MUST_USE enum err work_get(struct work *w, enum kind kind, uint64_t workspace, u
 MUST_USE enum err work_put(struct work *w, enum kind kind, const struct index_entries *old, const void *rec);
 MUST_USE enum err work_del(struct work *w, enum kind kind, const struct index_entries *old, const void *rec);
 
+// A sweep takes some of a database in each turn. *at, in the turn's meta record, is where it goes on; empty: at the front.
+// ret_on: c stands on an entry; on: the same, in the end. When open fails there is nothing to close.
+MUST_USE enum err work_sweep_open(struct work *w, struct cursor *c, enum store_db db, const ProtobufCBinaryData *at, bool *ret_on);
+MUST_USE enum err work_sweep_close(struct work *w, struct cursor *c, ProtobufCBinaryData *at, bool on, enum err e);
+
 // Counters. Lent until the next call; set dirty after a change.
 MUST_USE enum err work_counts(struct work *w, uint64_t workspace, uint64_t desktop, struct counts **ret);
 MUST_USE enum err counts_read(struct txn *t, struct arena *a, uint64_t workspace, uint64_t desktop, struct counts *ret); // queries

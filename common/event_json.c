@@ -3,7 +3,6 @@
 #include "event_json.h"
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 #include "json_put.h"
 #include "names.h"
 

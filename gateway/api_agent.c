@@ -29,22 +29,14 @@ void api_agent_get(struct request *r)
     request_ask_target(r, WIRE__ITEM__BODY_AGENT_GET, r->id, WIRE__ANSWER__BODY_AGENT, shown);
 }
 
+static enum err edit(struct request *r, const json_t *body, void *m, struct fault *f)
+{
+    return shape_agent_edit(body, r->id, m, f);
+}
+
 void api_agent_edit(struct request *r)
 {
-    Wire__Item item = WIRE__ITEM__INIT;
     Wire__AgentEdit m;
-    struct fault f = { NULL, NULL };
-    json_t *o;
 
-    if (!request_body(r, &o))
-        return;
-    enum err e = shape_agent_edit(o, r->id, &m, &f);
-    if (e == ERR_OK) {
-        item.body_case = WIRE__ITEM__BODY_AGENT_EDIT;
-        item.agent_edit = &m;
-        request_ask(r, &item, WIRE__ANSWER__BODY_AGENT, shown);
-    } else {
-        request_fail(r, e, f.field, f.text);
-    }
-    json_decref(o);
+    request_ask_body(r, edit, &m, WIRE__ITEM__BODY_AGENT_EDIT, WIRE__ANSWER__BODY_AGENT, shown);
 }

@@ -4,6 +4,7 @@
 #include "paged.h"
 #include "params.h"
 #include "shape.h"
+#include "shape_body.h"
 
 static unsigned find_status(const char *s) { return approval_status_find(s); }
 
@@ -86,24 +87,24 @@ void api_approval_get(struct request *r)
     request_ask_target(r, WIRE__ITEM__BODY_APPROVAL_GET, r->id, WIRE__ANSWER__BODY_APPROVAL, shown);
 }
 
+struct decide {
+    Wire__Resolve m;
+    uint64_t task, approval;
+};
+
+static enum err resolve(struct request *r, const json_t *body, void *m, struct fault *f)
+{
+    struct decide *d = m;
+
+    (void)r;
+    return shape_resolve(body, d->task, d->approval, &d->m, f);
+}
+
 void api_decide(struct request *r, uint64_t task, uint64_t approval, Wire__Answer__BodyCase want, request_answered *answered)
 {
-    Wire__Item item = WIRE__ITEM__INIT;
-    Wire__Resolve m;
-    struct fault f = { NULL, NULL };
-    json_t *o;
+    struct decide d = { .task = task, .approval = approval };
 
-    if (!request_body(r, &o))
-        return;
-    enum err e = shape_resolve(o, task, approval, &m, &f);
-    if (e == ERR_OK) {
-        item.body_case = WIRE__ITEM__BODY_RESOLVE;
-        item.resolve = &m;
-        request_ask(r, &item, want, answered);
-    } else {
-        request_fail(r, e, f.field, f.text);
-    }
-    json_decref(o);
+    request_ask_body(r, resolve, &d, WIRE__ITEM__BODY_RESOLVE, want, answered);
 }
 
 void api_approval_resolve(struct request *r)

@@ -16,6 +16,7 @@
 #include "password_rule.h"
 #include "routes.h"
 #include "shape.h"
+#include "shape_body.h"
 #include "throttle.h"
 
 enum { COOKIE_MAX = 256 };
@@ -313,12 +314,6 @@ struct change {                 // request.own; wiped with it
     char text[];
 };
 
-static void changed(struct request *r, const Wire__Answer *a)
-{
-    (void)a;
-    request_empty(r, 204);
-}
-
 static void made_cb(struct password_call *c, enum err e, const char *hashed)
 {
     struct request *r = container_of(c, struct request, password);
@@ -342,7 +337,7 @@ static void made_cb(struct password_call *c, enum err e, const char *hashed)
     m.password = (char *)(uintptr_t)hashed; // only read
     item.body_case = WIRE__ITEM__BODY_PASSWORD_SET;
     item.password_set = &m;
-    request_ask(r, &item, WIRE__ANSWER__BODY__NOT_SET, changed);
+    request_ask(r, &item, WIRE__ANSWER__BODY__NOT_SET, request_done);
 }
 
 // The current password is compared, and guessed here as well as anywhere. False: it has been answered.

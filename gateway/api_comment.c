@@ -48,22 +48,14 @@ static void added(struct request *r, const Wire__Answer *a)
     request_send(r, 201);
 }
 
+static enum err add(struct request *r, const json_t *body, void *m, struct fault *f)
+{
+    return shape_comment_add(body, r->id, m, f);
+}
+
 void api_comment_add(struct request *r)
 {
-    Wire__Item item = WIRE__ITEM__INIT;
     Wire__CommentAdd m;
-    struct fault f = { NULL, NULL };
-    json_t *o;
 
-    if (!request_body(r, &o))
-        return;
-    enum err e = shape_comment_add(o, r->id, &m, &f);
-    if (e == ERR_OK) {
-        item.body_case = WIRE__ITEM__BODY_COMMENT_ADD;
-        item.comment_add = &m;
-        request_ask(r, &item, WIRE__ANSWER__BODY_COMMENT, added);
-    } else {
-        request_fail(r, e, f.field, f.text);
-    }
-    json_decref(o);
+    request_ask_body(r, add, &m, WIRE__ITEM__BODY_COMMENT_ADD, WIRE__ANSWER__BODY_COMMENT, added);
 }

@@ -2,6 +2,7 @@
 #include "api.h"
 #include "hot.h"
 #include "shape.h"
+#include "shape_body.h"
 
 static void shown(struct request *r, const Wire__Answer *a)
 {
@@ -15,12 +16,6 @@ static void created(struct request *r, const Wire__Answer *a)
     request_send(r, 201);
 }
 
-static void deleted(struct request *r, const Wire__Answer *a)
-{
-    (void)a;
-    request_empty(r, 204);
-}
-
 static bool render_list(struct hot_page *p, const Wire__Answer *a)
 {
     json_open(p->j, '[');
@@ -32,14 +27,7 @@ static bool render_list(struct hot_page *p, const Wire__Answer *a)
 
 void api_desktop_list(struct request *r)
 {
-    Wire__Target t = WIRE__TARGET__INIT;
-    Wire__Item item = WIRE__ITEM__INIT;
-
-    if (hot_serve(r))
-        return;
-    item.body_case = WIRE__ITEM__BODY_DESKTOP_LIST;
-    item.desktop_list = &t;
-    hot_ask(r, &item, WIRE__ANSWER__BODY_DESKTOPS, render_list, NULL);
+    hot_answer(r, WIRE__ITEM__BODY_DESKTOP_LIST, WIRE__ANSWER__BODY_DESKTOPS, render_list);
 }
 
 void api_desktop_get(struct request *r)
@@ -47,39 +35,34 @@ void api_desktop_get(struct request *r)
     request_ask_target(r, WIRE__ITEM__BODY_DESKTOP_GET, r->id, WIRE__ANSWER__BODY_DESKTOP, shown);
 }
 
-static void put(struct request *r, bool create)
+static enum err create(struct request *r, const json_t *body, void *m, struct fault *f)
 {
-    Wire__Item item = WIRE__ITEM__INIT;
-    struct shape_desktop_put d;
-    struct fault f = { NULL, NULL };
-    json_t *o;
-
-    if (!request_body(r, &o))
-        return;
-    enum err e = create ? shape_desktop_create(o, &d, &f) : shape_desktop_edit(o, r->id, &d, &f);
-    if (e == ERR_OK) {
-        item.body_case = create ? WIRE__ITEM__BODY_DESKTOP_CREATE : WIRE__ITEM__BODY_DESKTOP_EDIT;
-        item.desktop_create = &d.m;
-        request_ask(r, &item, WIRE__ANSWER__BODY_DESKTOP, create ? created : shown);
-    } else {
-        request_fail(r, e, f.field, f.text);
-    }
-    json_decref(o);
+    (void)r;
+    return shape_desktop_create(body, m, f);
 }
 
 void api_desktop_create(struct request *r)
 {
-    put(r, true);
+    struct shape_desktop_put s;
+
+    request_ask_body(r, create, &s, WIRE__ITEM__BODY_DESKTOP_CREATE, WIRE__ANSWER__BODY_DESKTOP, created);
+}
+
+static enum err edit(struct request *r, const json_t *body, void *m, struct fault *f)
+{
+    return shape_desktop_edit(body, r->id, m, f);
 }
 
 void api_desktop_edit(struct request *r)
 {
-    put(r, false);
+    struct shape_desktop_put s;
+
+    request_ask_body(r, edit, &s, WIRE__ITEM__BODY_DESKTOP_EDIT, WIRE__ANSWER__BODY_DESKTOP, shown);
 }
 
 void api_desktop_delete(struct request *r)
 {
-    request_ask_target(r, WIRE__ITEM__BODY_DESKTOP_DELETE, r->id, WIRE__ANSWER__BODY__NOT_SET, deleted);
+    request_ask_target(r, WIRE__ITEM__BODY_DESKTOP_DELETE, r->id, WIRE__ANSWER__BODY__NOT_SET, request_done);
 }
 
 static void act(struct request *r, enum desktop_act what)

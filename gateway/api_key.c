@@ -4,10 +4,10 @@
 #include <string.h>
 #include "clock.h"
 #include "crypto.h"
-#include "gateway.h"
 #include "names.h"
 #include "request.h"
 #include "shape.h"
+#include "shape_body.h"
 
 static void me_known(struct request *r, const Wire__Answer *a)
 {
@@ -61,44 +61,36 @@ static void created(struct request *r, const Wire__Answer *a)
     request_send(r, 201);
 }
 
-void api_key_create(struct request *r)
-{
-    Wire__Item item = WIRE__ITEM__INIT;
+struct new_key {
     Wire__KeyCreate m;
-    struct fault f = { NULL, NULL };
     uint8_t hash[HASH_SIZE];
-    json_t *o;
+};
 
-    if (!request_body(r, &o))
-        return;
+static enum err create(struct request *r, const json_t *body, void *m, struct fault *f)
+{
+    struct new_key *k = m;
     char *secret = r->own = malloc(API_KEY_MAX); // until the answer; freed with the request
+
     r->own_secret = secret ? API_KEY_MAX : 0;
-    enum err e = secret ? shape_key_create(o, clock_wall_ms(), &m, &f) : ERR_NO_MEMORY;
-    if (e == ERR_OK) {
-        crypto_api_key(secret);
-        size_t n = strlen(secret);
-        crypto_hash(hash, secret, n);
-        m.hash = (ProtobufCBinaryData){ HASH_SIZE, hash };
-        m.last4 = secret + n - 4;
-        e = check_key_create(&m, &f);
-    }
-    if (e == ERR_OK) {
-        item.body_case = WIRE__ITEM__BODY_KEY_CREATE;
-        item.key_create = &m;
-        request_ask(r, &item, WIRE__ANSWER__BODY_KEY, created);
-    } else {
-        request_fail(r, e, f.field, f.text);
-    }
-    json_decref(o);
+    enum err e = secret ? shape_key_create(body, clock_wall_ms(), &k->m, f) : ERR_NO_MEMORY;
+    if (e)
+        return e;
+    crypto_api_key(secret);
+    size_t n = strlen(secret);
+    crypto_hash(k->hash, secret, n);
+    k->m.hash = (ProtobufCBinaryData){ HASH_SIZE, k->hash };
+    k->m.last4 = secret + n - 4;
+    return check_key_create(&k->m, f);
 }
 
-static void revoked(struct request *r, const Wire__Answer *a)
+void api_key_create(struct request *r)
 {
-    (void)a;
-    request_empty(r, 204);
+    struct new_key k;
+
+    request_ask_body(r, create, &k, WIRE__ITEM__BODY_KEY_CREATE, WIRE__ANSWER__BODY_KEY, created);
 }
 
 void api_key_delete(struct request *r)
 {
-    request_ask_target(r, WIRE__ITEM__BODY_KEY_REVOKE, r->id, WIRE__ANSWER__BODY__NOT_SET, revoked);
+    request_ask_target(r, WIRE__ITEM__BODY_KEY_REVOKE, r->id, WIRE__ANSWER__BODY__NOT_SET, request_done);
 }

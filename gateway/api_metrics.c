@@ -32,22 +32,15 @@ static void announced(struct request *r, const Wire__Answer *a)
     request_send(r, 201);
 }
 
+static enum err announce(struct request *r, const json_t *body, void *m, struct fault *f)
+{
+    (void)r;
+    return shape_maintenance(body, m, f);
+}
+
 void api_maintenance(struct request *r)
 {
     Wire__Maintenance m;
-    Wire__Item item = WIRE__ITEM__INIT;
-    struct fault f = { NULL, NULL };
-    json_t *o;
 
-    if (!request_body(r, &o))
-        return;
-    enum err e = shape_maintenance(o, &m, &f);
-    if (e == ERR_OK) {
-        item.body_case = WIRE__ITEM__BODY_MAINTENANCE;
-        item.maintenance = &m;
-        request_ask(r, &item, WIRE__ANSWER__BODY_EVENT, announced);
-    } else {
-        request_fail(r, e, f.field, f.text);
-    }
-    json_decref(o);
+    request_ask_body(r, announce, &m, WIRE__ITEM__BODY_MAINTENANCE, WIRE__ANSWER__BODY_EVENT, announced);
 }

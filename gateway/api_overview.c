@@ -11,12 +11,5 @@ static bool render(struct hot_page *p, const Wire__Answer *a)
 
 void api_overview(struct request *r)
 {
-    Wire__Target t = WIRE__TARGET__INIT;
-    Wire__Item item = WIRE__ITEM__INIT;
-
-    if (hot_serve(r))
-        return;
-    item.body_case = WIRE__ITEM__BODY_OVERVIEW;
-    item.overview = &t;
-    hot_ask(r, &item, WIRE__ANSWER__BODY_OVERVIEW, render, NULL);
+    hot_answer(r, WIRE__ITEM__BODY_OVERVIEW, WIRE__ANSWER__BODY_OVERVIEW, render);
 }

@@ -1,6 +1,5 @@
 // Sessions: the attempts at tasks, read only.
 #include "api.h"
-#include <string.h>
 #include "gateway.h"
 #include "paged.h"
 #include "params.h"

@@ -2,6 +2,7 @@
 #include "api.h"
 #include "hot.h"
 #include "shape.h"
+#include "shape_body.h"
 
 static bool render(struct hot_page *p, const Wire__Answer *a)
 {
@@ -11,14 +12,7 @@ static bool render(struct hot_page *p, const Wire__Answer *a)
 
 void api_settings_get(struct request *r)
 {
-    Wire__Target t = WIRE__TARGET__INIT;
-    Wire__Item item = WIRE__ITEM__INIT;
-
-    if (hot_serve(r))
-        return;
-    item.body_case = WIRE__ITEM__BODY_SETTINGS_GET;
-    item.settings_get = &t;
-    hot_ask(r, &item, WIRE__ANSWER__BODY_SETTINGS, render, NULL);
+    hot_answer(r, WIRE__ITEM__BODY_SETTINGS_GET, WIRE__ANSWER__BODY_SETTINGS, render);
 }
 
 static void changed(struct request *r, const Wire__Answer *a)
@@ -27,22 +21,15 @@ static void changed(struct request *r, const Wire__Answer *a)
     request_send(r, 200);
 }
 
+static enum err put(struct request *r, const json_t *body, void *m, struct fault *f)
+{
+    (void)r;
+    return shape_settings_put(body, m, f);
+}
+
 void api_settings_put(struct request *r)
 {
-    Wire__Item item = WIRE__ITEM__INIT;
     struct shape_settings_put s;
-    struct fault f = { NULL, NULL };
-    json_t *o;
 
-    if (!request_body(r, &o))
-        return;
-    enum err e = shape_settings_put(o, &s, &f);
-    if (e == ERR_OK) {
-        item.body_case = WIRE__ITEM__BODY_SETTINGS_PUT;
-        item.settings_put = &s.m;
-        request_ask(r, &item, WIRE__ANSWER__BODY_SETTINGS, changed);
-    } else {
-        request_fail(r, e, f.field, f.text);
-    }
-    json_decref(o);
+    request_ask_body(r, put, &s, WIRE__ITEM__BODY_SETTINGS_PUT, WIRE__ANSWER__BODY_SETTINGS, changed);
 }

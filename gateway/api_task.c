@@ -1,6 +1,5 @@
 // Tasks: list, create, look, change, and the four things that can be done to one.
 #include "api.h"
-#include <stdio.h>
 #include <string.h>
 #include "api_output.h"
 #include "crypto.h"
@@ -10,6 +9,7 @@
 #include "params.h"
 #include "query.h"
 #include "shape.h"
+#include "shape_body.h"
 
 static const char path[] = "/api/mission-control/tasks";
 
@@ -187,35 +187,33 @@ static bool idempotency_key(const struct exchange *x, char out[IDEMPOTENCY_KEY_M
     return true;
 }
 
+struct new_task {
+    Wire__TaskCreate m;
+    char key[IDEMPOTENCY_KEY_MAX + 1]; // "": none
+    uint8_t hash[HASH_SIZE];
+};
+
+static enum err create(struct request *r, const json_t *body, void *m, struct fault *f)
+{
+    struct new_task *t = m;
+    enum err e = shape_task_create(body, &t->m, f);
+
+    if (e == ERR_OK && t->key[0]) {
+        crypto_hash(t->hash, r->x->body.p, r->x->body.n);
+        t->m.idempotency_key = t->key;
+        t->m.body_hash = (ProtobufCBinaryData){ HASH_SIZE, t->hash };
+    }
+    return e;
+}
+
 void api_task_create(struct request *r)
 {
-    Wire__Item item = WIRE__ITEM__INIT;
-    Wire__TaskCreate m;
-    struct fault f = { NULL, NULL };
-    char key[IDEMPOTENCY_KEY_MAX + 1];
-    uint8_t hash[HASH_SIZE];
-    json_t *o;
+    struct new_task t;
 
-    if (!idempotency_key(r->x, key)) {
+    if (idempotency_key(r->x, t.key))
+        request_ask_body(r, create, &t, WIRE__ITEM__BODY_TASK_CREATE, WIRE__ANSWER__BODY_TASK, created);
+    else
         request_fail(r, ERR_INVALID_FIELD, "Idempotency-Key", "It must be 1 to 255 printable ASCII characters");
-        return;
-    }
-    if (!request_body(r, &o))
-        return;
-    enum err e = shape_task_create(o, &m, &f);
-    if (e == ERR_OK && key[0]) {
-        crypto_hash(hash, r->x->body.p, r->x->body.n);
-        m.idempotency_key = key;
-        m.body_hash = (ProtobufCBinaryData){ HASH_SIZE, hash };
-    }
-    if (e == ERR_OK) {
-        item.body_case = WIRE__ITEM__BODY_TASK_CREATE;
-        item.task_create = &m;
-        request_ask(r, &item, WIRE__ANSWER__BODY_TASK, created);
-    } else {
-        request_fail(r, e, f.field, f.text);
-    }
-    json_decref(o);
 }
 
 // ---------------------------------------------------------------- one task
@@ -225,35 +223,21 @@ void api_task_get(struct request *r)
     request_ask_target(r, WIRE__ITEM__BODY_TASK_GET, r->id, WIRE__ANSWER__BODY_TASK, shown);
 }
 
-void api_task_edit(struct request *r)
+static enum err edit(struct request *r, const json_t *body, void *m, struct fault *f)
 {
-    Wire__Item item = WIRE__ITEM__INIT;
-    Wire__TaskEdit m;
-    struct fault f = { NULL, NULL };
-    json_t *o;
-
-    if (!request_body(r, &o))
-        return;
-    enum err e = shape_task_edit(o, r->id, &m, &f);
-    if (e == ERR_OK) {
-        item.body_case = WIRE__ITEM__BODY_TASK_EDIT;
-        item.task_edit = &m;
-        request_ask(r, &item, WIRE__ANSWER__BODY_TASK, shown);
-    } else {
-        request_fail(r, e, f.field, f.text);
-    }
-    json_decref(o);
+    return shape_task_edit(body, r->id, m, f);
 }
 
-static void deleted(struct request *r, const Wire__Answer *a)
+void api_task_edit(struct request *r)
 {
-    (void)a;
-    request_empty(r, 204);
+    Wire__TaskEdit m;
+
+    request_ask_body(r, edit, &m, WIRE__ITEM__BODY_TASK_EDIT, WIRE__ANSWER__BODY_TASK, shown);
 }
 
 void api_task_delete(struct request *r)
 {
-    request_ask_target(r, WIRE__ITEM__BODY_TASK_DELETE, r->id, WIRE__ANSWER__BODY__NOT_SET, deleted);
+    request_ask_target(r, WIRE__ITEM__BODY_TASK_DELETE, r->id, WIRE__ANSWER__BODY__NOT_SET, request_done);
 }
 
 void api_task_run(struct request *r)

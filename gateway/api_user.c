@@ -7,6 +7,7 @@
 #include "gateway.h"
 #include "password_rule.h"
 #include "shape.h"
+#include "shape_body.h"
 
 // What is known of a command while its password is made; request.own, wiped with it.
 struct person {
@@ -217,15 +218,9 @@ void api_user_edit(struct request *r)
     json_decref(o);
 }
 
-static void deleted(struct request *r, const Wire__Answer *a)
-{
-    (void)a;
-    request_empty(r, 204);
-}
-
 void api_user_delete(struct request *r)
 {
-    request_ask_target(r, WIRE__ITEM__BODY_USER_DELETE, r->id, WIRE__ANSWER__BODY__NOT_SET, deleted);
+    request_ask_target(r, WIRE__ITEM__BODY_USER_DELETE, r->id, WIRE__ANSWER__BODY__NOT_SET, request_done);
 }
 
 // ---------------------------------------------------------------- workspaces

@@ -6,6 +6,7 @@
 #include "paged.h"
 #include "params.h"
 #include "shape.h"
+#include "shape_body.h"
 
 static void listed(struct request *r, const Wire__Answer *a)
 {
@@ -47,26 +48,19 @@ static enum err keep_secret(struct request *r, Wire__WebhookPut *m)
     return ERR_OK;
 }
 
+static enum err create(struct request *r, const json_t *body, void *m, struct fault *f)
+{
+    struct shape_webhook_put *s = m;
+    enum err e = shape_webhook_create(body, s, f);
+
+    return e ? e : keep_secret(r, &s->m);
+}
+
 void api_webhook_create(struct request *r)
 {
-    Wire__Item item = WIRE__ITEM__INIT;
     struct shape_webhook_put s;
-    struct fault f = { NULL, NULL };
-    json_t *o;
 
-    if (!request_body(r, &o))
-        return;
-    enum err e = shape_webhook_create(o, &s, &f);
-    if (e == ERR_OK)
-        e = keep_secret(r, &s.m);
-    if (e == ERR_OK) {
-        item.body_case = WIRE__ITEM__BODY_WEBHOOK_CREATE;
-        item.webhook_create = &s.m;
-        request_ask(r, &item, WIRE__ANSWER__BODY_WEBHOOK, created);
-    } else {
-        request_fail(r, e, f.field, f.text);
-    }
-    json_decref(o);
+    request_ask_body(r, create, &s, WIRE__ITEM__BODY_WEBHOOK_CREATE, WIRE__ANSWER__BODY_WEBHOOK, created);
 }
 
 static void shown(struct request *r, const Wire__Answer *a)
@@ -75,35 +69,21 @@ static void shown(struct request *r, const Wire__Answer *a)
     request_send(r, 200);
 }
 
-void api_webhook_edit(struct request *r)
+static enum err edit(struct request *r, const json_t *body, void *m, struct fault *f)
 {
-    Wire__Item item = WIRE__ITEM__INIT;
-    struct shape_webhook_put s;
-    struct fault f = { NULL, NULL };
-    json_t *o;
-
-    if (!request_body(r, &o))
-        return;
-    enum err e = shape_webhook_edit(o, r->id, &s, &f);
-    if (e == ERR_OK) {
-        item.body_case = WIRE__ITEM__BODY_WEBHOOK_EDIT;
-        item.webhook_edit = &s.m;
-        request_ask(r, &item, WIRE__ANSWER__BODY_WEBHOOK, shown);
-    } else {
-        request_fail(r, e, f.field, f.text);
-    }
-    json_decref(o);
+    return shape_webhook_edit(body, r->id, m, f);
 }
 
-static void deleted(struct request *r, const Wire__Answer *a)
+void api_webhook_edit(struct request *r)
 {
-    (void)a;
-    request_empty(r, 204);
+    struct shape_webhook_put s;
+
+    request_ask_body(r, edit, &s, WIRE__ITEM__BODY_WEBHOOK_EDIT, WIRE__ANSWER__BODY_WEBHOOK, shown);
 }
 
 void api_webhook_delete(struct request *r)
 {
-    request_ask_target(r, WIRE__ITEM__BODY_WEBHOOK_DELETE, r->id, WIRE__ANSWER__BODY__NOT_SET, deleted);
+    request_ask_target(r, WIRE__ITEM__BODY_WEBHOOK_DELETE, r->id, WIRE__ANSWER__BODY__NOT_SET, request_done);
 }
 
 static void tested(struct request *r, const Wire__Answer *a)

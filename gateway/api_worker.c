@@ -5,6 +5,7 @@
 #include "crypto.h"
 #include "request.h"
 #include "shape.h"
+#include "shape_body.h"
 
 enum { PEER_WORKER = 2 };
 
@@ -46,33 +47,33 @@ static void added(struct request *r, const Wire__Answer *a)
     request_send(r, 201);
 }
 
+struct new_worker {
+    Wire__WorkerAdd m;
+    uint8_t public[PEER_PUBLIC_SIZE];
+};
+
+static enum err add(struct request *r, const json_t *body, void *m, struct fault *f)
+{
+    struct new_worker *w = m;
+    struct peer_key *k = r->own = calloc(1, sizeof *k); // until the answer; freed with the request
+
+    r->own_secret = k ? sizeof *k : 0;
+    enum err e = k ? shape_worker_add(body, &w->m, f) : ERR_NO_MEMORY;
+    if (e)
+        return e;
+    memset(w->public, 0, sizeof w->public);
+    w->m.public_key = (ProtobufCBinaryData){ sizeof w->public, w->public };
+    e = check_worker_add(&w->m, f); // the name first: a key is made for a good one only
+    if (e)
+        return e;
+    peer_key_make(k, PEER_WORKER, w->m.name);
+    memcpy(w->public, k->public, sizeof w->public);
+    return ERR_OK;
+}
+
 void api_worker_add(struct request *r)
 {
-    static const uint8_t no_key[PEER_PUBLIC_SIZE] = { 0 };
-    Wire__Item item = WIRE__ITEM__INIT;
-    Wire__WorkerAdd m;
-    struct fault f = { NULL, NULL };
-    uint8_t public[PEER_PUBLIC_SIZE];
-    json_t *o;
+    struct new_worker w;
 
-    if (!request_body(r, &o))
-        return;
-    struct peer_key *k = r->own = calloc(1, sizeof *k); // until the answer; freed with the request
-    r->own_secret = k ? sizeof *k : 0;
-    enum err e = k ? shape_worker_add(o, &m, &f) : ERR_NO_MEMORY;
-    if (e == ERR_OK) {
-        memcpy(public, no_key, sizeof public);
-        m.public_key = (ProtobufCBinaryData){ sizeof public, public };
-        e = check_worker_add(&m, &f); // the name first: a key is made for a good one only
-    }
-    if (e == ERR_OK) {
-        peer_key_make(k, PEER_WORKER, m.name);
-        memcpy(public, k->public, sizeof public);
-        item.body_case = WIRE__ITEM__BODY_WORKER_ADD;
-        item.worker_add = &m;
-        request_ask(r, &item, WIRE__ANSWER__BODY_WORKER, added);
-    } else {
-        request_fail(r, e, f.field, f.text);
-    }
-    json_decref(o);
+    request_ask_body(r, add, &w, WIRE__ITEM__BODY_WORKER_ADD, WIRE__ANSWER__BODY_WORKER, added);
 }

@@ -77,7 +77,8 @@ enum err block_put(struct block *b, const struct block_what *what, const void *f
     return ERR_OK;
 }
 
-void block_trim(struct block *b)
+// Gives back what it does not use: nothing more is put.
+static void trim(struct block *b)
 {
     if (b->n == 0) {
         free(b->text);
@@ -148,7 +149,7 @@ void blocks_fini(struct blocks *c)
 
 void blocks_put(struct blocks *c, struct block *b)
 {
-    block_trim(b);
+    trim(b);
     list_push_front(&c->lru, &b->lru);
     list_push_front(bucket(c, b->first), &b->bucket);
     c->octets += cost(b);

@@ -50,7 +50,6 @@ void block_free(struct block *b);
 void block_clear(struct block *b);  // of its frames; the memory stays
 // Appends a frame (at most FRAME_MAX octets). On error the block is as it was. `next` is the caller's to move.
 MUST_USE enum err block_put(struct block *b, const struct block_what *what, const void *frame, size_t n);
-void block_trim(struct block *b);   // gives back what it does not use: nothing more is put
 // Index of the first entry whose number is at least `number`; b->n when there is none.
 unsigned block_from(const struct block *b, uint64_t number);
 

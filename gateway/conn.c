@@ -11,7 +11,6 @@
 // Memory: reads go to the server's one buffer. A request's state (struct incoming) is taken at its first octet and given back at
 // its answer's end, for a stream at its beginning.
 #include "conn.h"
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>

@@ -241,3 +241,15 @@ void hot_ask(struct request *r, Wire__Item *item, Wire__Answer__BodyCase want, h
         list_push_back(chain(f->hash), &f->at);
     ask_send(gw->ask, &f->ask, &actor, item);
 }
+
+void hot_answer(struct request *r, Wire__Item__BodyCase what, Wire__Answer__BodyCase want, hot_render *render)
+{
+    Wire__Target t = WIRE__TARGET__INIT;
+    Wire__Item item = WIRE__ITEM__INIT;
+
+    if (hot_serve(r))
+        return;
+    item.body_case = what;
+    item.task_get = &t; // the members of the union are pointers; what says which
+    hot_ask(r, &item, want, render, NULL);
+}

@@ -25,3 +25,5 @@ bool hot_serve(struct request *r);
 // The item's answer goes to r and to all who come for the same meanwhile. instead may be NULL if render never says false.
 void hot_ask(struct request *r, Wire__Item *item, Wire__Answer__BodyCase want, hot_render *render,
              void (*instead)(struct request *r));
+// Both, for a question that needs nothing but its kind.
+void hot_answer(struct request *r, Wire__Item__BodyCase what, Wire__Answer__BodyCase want, hot_render *render);

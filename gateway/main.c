@@ -10,7 +10,6 @@
 #include <unistd.h>
 #include "ask.h"
 #include "cache.h"
-#include "clock.h"
 #include "conf.h"
 #include "cred.h"
 #include "crypto.h"

@@ -3,80 +3,80 @@
 #include "check.h"
 #include "query.h"
 
-static const char empty_text[] = "It must not be empty";
+struct value {
+    struct text t;
+    char own[QUERY_VALUE_MAX];
+};
+// REFUSED: it was at fault, and the request has been answered.
+enum given { REFUSED, ABSENT, GIVEN };
 
-static bool get(struct request *r, const char *name, char out[QUERY_VALUE_MAX], struct text *ret)
+static bool refuse(struct request *r, const char *name, const char *why)
 {
-    if (query_get(r->x->query, name, out, QUERY_VALUE_MAX, ret) != ERR_OK) {
+    request_bad_query(r, name, why);
+    return false;
+}
+
+static enum given get(struct request *r, const char *name, struct value *v)
+{
+    if (!r->x->query.n)
+        return ABSENT;
+    if (query_get(r->x->query, name, v->own, sizeof v->own, &v->t) != ERR_OK) {
         request_bad_query(r, name, "It stands there twice, or is not percent-encoded as it should be");
-        return false;
+        return REFUSED;
     }
-    if (ret->p && ret->n == 0) {
-        request_bad_query(r, name, empty_text);
-        return false;
+    if (!v->t.p)
+        return ABSENT;
+    if (v->t.n == 0) {
+        request_bad_query(r, name, "It must not be empty");
+        return REFUSED;
     }
-    return true;
+    return GIVEN;
 }
 
 bool params_word(struct request *r, const char *name, unsigned (*find)(const char *), uint32_t *ret)
 {
-    char out[QUERY_VALUE_MAX];
-    struct text t;
+    struct value v;
+    enum given g = get(r, name, &v);
 
-    if (!r->x->query.n)
-        return true;
-    if (!get(r, name, out, &t))
-        return false;
-    if (t.p && (*ret = find(t.p)) == 0) {
-        request_bad_query(r, name, "It is none of the words allowed here");
-        return false;
-    }
-    return true;
+    if (g != GIVEN)
+        return g == ABSENT;
+    *ret = find(v.t.p);
+    return *ret != 0 || refuse(r, name, "It is none of the words allowed here");
 }
 
 bool params_id(struct request *r, const char *name, enum entity kind, uint64_t *ret, bool *nothing)
 {
-    char out[QUERY_VALUE_MAX];
-    struct text t;
+    struct value v;
+    enum given g = get(r, name, &v);
 
-    if (!r->x->query.n)
-        return true;
-    if (!get(r, name, out, &t))
-        return false;
-    if (t.p && (*ret = id_parse(kind, t.p)) == 0)
+    if (g != GIVEN)
+        return g == ABSENT;
+    *ret = id_parse(kind, v.t.p);
+    if (!*ret)
         *nothing = true;
     return true;
 }
 
 bool params_number(struct request *r, const char *name, uint64_t min, uint64_t max, uint64_t *ret)
 {
-    char out[QUERY_VALUE_MAX];
-    struct text t;
+    struct value v;
+    enum given g = get(r, name, &v);
 
-    if (!r->x->query.n)
-        return true;
-    if (!get(r, name, out, &t))
-        return false;
-    if (t.p && !query_number(t, min, max, ret)) {
-        request_bad_query(r, name, "It must be a whole number");
-        return false;
-    }
-    return true;
+    if (g != GIVEN)
+        return g == ABSENT;
+    return query_number(v.t, min, max, ret) || refuse(r, name, "It must be a whole number");
 }
 
 static bool place(struct request *r, const char *name, enum entity kind, uint64_t least, uint64_t *ret)
 {
-    char out[QUERY_VALUE_MAX];
-    struct text t;
+    struct value v;
+    enum given g = get(r, name, &v);
 
-    if (!r->x->query.n)
-        return true;
-    if (!get(r, name, out, &t))
-        return false;
-    if (!t.p || (*ret = id_parse(kind, t.p)) != 0 || query_number(t, least, INT64_MAX, ret))
-        return true;
-    request_bad_query(r, name, "It must be an id, as in the Link of the page before");
-    return false;
+    if (g != GIVEN)
+        return g == ABSENT;
+    *ret = id_parse(kind, v.t.p);
+    return *ret != 0 || query_number(v.t, least, INT64_MAX, ret) ||
+           refuse(r, name, "It must be an id, as in the Link of the page before");
 }
 
 bool params_before(struct request *r, enum entity kind, uint64_t *ret)
@@ -91,17 +91,13 @@ bool params_after(struct request *r, enum entity kind, uint64_t *ret)
 
 bool params_list(struct request *r, const char *name, params_word_cb *word, void *u, bool *given)
 {
-    char out[QUERY_VALUE_MAX];
-    struct text t;
+    struct value v;
+    enum given g = get(r, name, &v);
 
-    if (!r->x->query.n)
-        return true;
-    if (!get(r, name, out, &t))
-        return false;
-    if (!t.p)
-        return true;
+    if (g != GIVEN)
+        return g == ABSENT;
     *given = true;
-    for (char *w = out, *comma; w; w = comma) {
+    for (char *w = v.own, *comma; w; w = comma) {
         comma = strchr(w, ',');
         if (comma)
             *comma++ = 0;
@@ -132,60 +128,40 @@ bool params_ids(struct request *r, const char *name, enum entity kind, struct pa
 
     if (!params_list(r, name, add_id, &l, &ret->given))
         return false;
-    if (!l.too_many)
-        return true;
-    request_bad_query(r, name, "It names too many");
-    return false;
+    return !l.too_many || refuse(r, name, "It names too many");
 }
 
 bool params_time(struct request *r, const char *name, uint64_t *ret_ms)
 {
-    char out[QUERY_VALUE_MAX];
-    struct text t;
+    struct value v;
+    enum given g = get(r, name, &v);
 
-    if (!r->x->query.n)
-        return true;
-    if (!get(r, name, out, &t))
-        return false;
-    if (!t.p || (*ret_ms = time_parse(t.p)) != 0)
-        return true;
-    request_bad_query(r, name, "It must be a time like 2026-03-16T10:30:00Z");
-    return false;
+    if (g != GIVEN)
+        return g == ABSENT;
+    *ret_ms = time_parse(v.t.p);
+    return *ret_ms != 0 || refuse(r, name, "It must be a time like 2026-03-16T10:30:00Z");
 }
 
 bool params_flag(struct request *r, const char *name, bool *ret)
 {
-    char out[QUERY_VALUE_MAX];
-    struct text t;
+    struct value v;
+    enum given g = get(r, name, &v);
 
-    if (!r->x->query.n)
-        return true;
-    if (!get(r, name, out, &t))
-        return false;
-    if (!t.p)
-        return true;
-    *ret = strcmp(t.p, "true") == 0;
-    if (*ret || strcmp(t.p, "false") == 0)
-        return true;
-    request_bad_query(r, name, "It must be true or false");
-    return false;
+    if (g != GIVEN)
+        return g == ABSENT;
+    *ret = strcmp(v.t.p, "true") == 0;
+    return *ret || strcmp(v.t.p, "false") == 0 || refuse(r, name, "It must be true or false");
 }
 
 bool params_text(struct request *r, const char *name, char *out, size_t size)
 {
-    char value[QUERY_VALUE_MAX];
-    struct text t;
+    struct value v;
+    enum given g = get(r, name, &v);
 
-    if (!r->x->query.n)
-        return true;
-    if (!get(r, name, value, &t))
-        return false;
-    if (!t.p)
-        return true;
-    if (t.n >= size || !check_text(t.p, size, true)) {
-        request_bad_query(r, name, "It is too long, or not text");
-        return false;
-    }
-    memcpy(out, t.p, t.n + 1);
+    if (g != GIVEN)
+        return g == ABSENT;
+    if (v.t.n >= size || !check_text(v.t.p, size, true))
+        return refuse(r, name, "It is too long, or not text");
+    memcpy(out, v.t.p, v.t.n + 1);
     return true;
 }

@@ -2,7 +2,6 @@
 // moment in between: gone() then takes back what is asked for and frees the request.
 #include "request.h"
 #include <stdlib.h>
-#include <string.h>
 #include "crypto.h"
 #include "gateway.h"
 
@@ -21,7 +20,7 @@ static void take_back(struct request *r)
     list_remove(&r->at);
 }
 
-void request_free(struct request *r)
+static void discard(struct request *r)
 {
     take_back(r);
     if (r->own_secret)
@@ -38,7 +37,7 @@ void request_free(struct request *r)
 
 static void gone(struct exchange *x)
 {
-    request_free(x->u);
+    discard(x->u);
 }
 
 struct request *request_new(struct exchange *x)
@@ -67,7 +66,7 @@ void request_let_go(struct request *r)
 {
     r->x->u = NULL;
     r->x->gone = NULL;
-    request_free(r);
+    discard(r);
 }
 
 // ---------------------------------------------------------------- asking
@@ -117,6 +116,26 @@ bool request_body(struct request *r, json_t **ret)
     return false;
 }
 
+void request_ask_body(struct request *r, request_fill *fill, void *m, Wire__Item__BodyCase what, Wire__Answer__BodyCase want,
+                      request_answered *answered)
+{
+    Wire__Item item = WIRE__ITEM__INIT;
+    struct fault f = { NULL, NULL };
+    json_t *body;
+
+    if (!request_body(r, &body))
+        return;
+    enum err e = fill(r, body, m, &f);
+    if (e == ERR_OK) {
+        item.body_case = what;
+        item.task_create = m; // as above
+        request_ask(r, &item, want, answered);
+    } else {
+        request_fail(r, e, f.field, f.text);
+    }
+    json_decref(body);
+}
+
 void request_wipe_body(struct request *r)
 {
     crypto_wipe((void *)(uintptr_t)r->x->body.p, r->x->body.n); // the connection's memory, of which only we are left to read
@@ -156,6 +175,12 @@ void request_empty(struct request *r, unsigned status)
 
     request_let_go(r);
     exchange_reply(x, status, NULL, NULL, 0);
+}
+
+void request_done(struct request *r, const Wire__Answer *a)
+{
+    (void)a;
+    request_empty(r, 204);
 }
 
 void request_fail(struct request *r, enum err e, const char *field, const char *text)

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "ask.h"
+#include "check.h"
 #include "cred.h"
 #include "exchange.h"
 #include "json_in.h"
@@ -34,7 +35,6 @@ struct request {
 struct request *request_new(struct exchange *x);
 // Lets go of the exchange, which another handler takes from here on (api_output, the hub).
 void request_let_go(struct request *r);
-void request_free(struct request *r);
 
 // The actor and, in `item`, the body must be set. answered() is called with the broker's answer of that kind; any error is
 // answered here. BODY__NOT_SET as `want`: any.
@@ -46,6 +46,12 @@ void request_ask_target(struct request *r, Wire__Item__BodyCase what, uint64_t i
 // The body as an object: free with json_decref. False: it has been answered.
 bool request_body(struct request *r, json_t **ret);
 
+// A command made from the body. fill() fills m, which is its message or begins with it, and judges it; what it refuses, and a
+// body that is no object, is answered here.
+typedef enum err request_fill(struct request *r, const json_t *body, void *m, struct fault *f);
+void request_ask_body(struct request *r, request_fill *fill, void *m, Wire__Item__BodyCase what, Wire__Answer__BodyCase want,
+                      request_answered *answered);
+
 // Overwrites the body with zeros, once all that is wanted has been read from it: it held a secret.
 void request_wipe_body(struct request *r);
 
@@ -53,6 +59,7 @@ void request_wipe_body(struct request *r);
 struct json *request_json(void);
 void request_send(struct request *r, unsigned status);
 void request_empty(struct request *r, unsigned status);
+void request_done(struct request *r, const Wire__Answer *a); // a request_answered: 204, whatever the answer says
 void request_fail(struct request *r, enum err e, const char *field, const char *text); // NULL or "": none
 void request_refuse(struct request *r, unsigned status, const char *code, const char *text);
 // A query parameter is at fault.

@@ -3,7 +3,6 @@
 // unknown path is a step like the others and comes after the credential, so that who has none learns nothing.
 // Streams leave at once: the hub judges their credential, since they hold with 200 while the broker is away.
 #include "routes.h"
-#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <arpa/inet.h>

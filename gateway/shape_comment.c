@@ -1,6 +1,6 @@
 #include "shape_comment.h"
-#include <string.h>
 #include "json_put.h"
+#include "member.h"
 #include "names.h"
 
 void shape_comment(struct json *j, const Wire__Comment *c)
@@ -26,28 +26,11 @@ void shape_agent(struct json *j, const Wire__Agent *a)
     json_close(j, '}');
 }
 
-static enum err text(const json_t *o, const char *key, char **ret, bool *given, struct fault *f)
-{
-    const char *s = NULL;
-    if (json_in_str(o, key, &s, given) != ERR_OK) {
-        *f = (struct fault){ key, "It must be a string" };
-        return ERR_INVALID_FIELD;
-    }
-    if (s)
-        memcpy(ret, &s, sizeof s); // protobuf-c has no const in its structs; what is packed is only read
-    return ERR_OK;
-}
-
 enum err shape_comment_add(const json_t *o, uint64_t task, Wire__CommentAdd *m, struct fault *f)
 {
-    bool given = false;
     wire__comment_add__init(m);
     m->task = task;
-    enum err e = text(o, "content", &m->content, &given, f);
-    if (!e && given && !*m->content) {
-        *f = (struct fault){ "content", "It must not be empty" };
-        return ERR_INVALID_FIELD;
-    }
+    enum err e = member_filled(o, "content", &m->content, NULL, f);
     return e ? e : check_comment_add(m, f);
 }
 
@@ -56,9 +39,9 @@ enum err shape_agent_edit(const json_t *o, uint64_t agent, Wire__AgentEdit *m, s
     bool name = false, role = false;
     wire__agent_edit__init(m);
     m->id = agent;
-    enum err e = text(o, "name", &m->name, &name, f);
+    enum err e = member_text(o, "name", &m->name, &name, f);
     if (!e)
-        e = text(o, "role", &m->role, &role, f);
+        e = member_text(o, "role", &m->role, &role, f);
     m->set = (name ? (uint32_t)AEDIT_NAME : 0u) | (role ? (uint32_t)AEDIT_ROLE : 0u);
     return e ? e : check_agent_edit(m, f);
 }

@@ -1,4 +1,4 @@
-// Comments and agents: their public JSON, and the bodies that make and change them (as shape.h has it for the rest). Pure.
+// Comments and agents: their public JSON, and the bodies that make and change them (as shape_body.h has it for the rest). Pure.
 #pragma once
 #include <stdint.h>
 #include "check.h"

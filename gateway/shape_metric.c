@@ -1,6 +1,6 @@
 #include "shape_metric.h"
-#include <string.h>
 #include "json_put.h"
+#include "member.h"
 
 enum { FIGURES = 3 };
 
@@ -28,27 +28,16 @@ void shape_metric_points(struct json *j, const Wire__MetricPoints *m)
     json_close(j, '}');
 }
 
-static enum err refuse(struct fault *f, const char *field, const char *why)
-{
-    *f = (struct fault){ field, why };
-    return ERR_INVALID_FIELD;
-}
-
 enum err shape_maintenance(const json_t *o, Wire__Maintenance *m, struct fault *f)
 {
-    const char *description = NULL;
     uint64_t minutes = 0;
-    bool given = false;
 
     wire__maintenance__init(m);
-    if (json_in_str(o, "description", &description, &given) != ERR_OK)
-        return refuse(f, "description", "It must be a string");
-    if (given && !*description)
-        return refuse(f, "description", "It must not be empty");
-    if (given)
-        memcpy(&m->description, &description, sizeof description); // protobuf-c has no const in its structs; it is only packed
+    enum err e = member_filled(o, "description", &m->description, NULL, f);
+    if (e)
+        return e;
     if (json_in_uint(o, "expectedDurationMinutes", 1, MAINTENANCE_MAX_MINUTES, &minutes, NULL) != ERR_OK)
-        return refuse(f, "expectedDurationMinutes", "It must be a whole number of minutes from 1 to 525600");
+        return member_refuse(f, "expectedDurationMinutes", "It must be a whole number of minutes from 1 to 525600");
     m->minutes = (uint32_t)minutes;
     return check_maintenance(m, f);
 }

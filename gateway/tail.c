@@ -620,11 +620,6 @@ bool tail_known(const struct tail *t)
     return t->known;
 }
 
-bool tail_level(const struct tail *t)
-{
-    return t->up && t->level;
-}
-
 uint64_t tail_next(const struct tail *t)
 {
     return t->next;

@@ -2,7 +2,6 @@
 // An entry is locked when its failures have reached THROTTLE_FREE and its time is not over.
 #include "throttle.h"
 #include <stdlib.h>
-#include <string.h>
 #include "list.h"
 
 enum { BUCKETS = 8192 };

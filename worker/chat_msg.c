@@ -1,6 +1,5 @@
 #include "chat_msg.h"
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include "json_in.h"
 #include "json_out.h"

@@ -3,10 +3,7 @@
 // applied to a store with some life in it, queries answered from it, answers packed; then the transaction is given up, so
 // that each input meets the same state. No input may end the turn: refusals are answers.
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 #include "apply.h"
 #include "arena.h"
 #include "check.h"
@@ -14,11 +11,12 @@
 #include "fleet.h"
 #include "names.h"
 #include "query.h"
+#include "temp_dir.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct {
-    char dir[64];
+    char dir[TEMP_DIR_MAX];
     struct store *store;
     struct fleet *fleet;
     struct arena in, out;
@@ -27,14 +25,8 @@ static struct {
 
 static void leave(void)
 {
-    char path[128];
     store_close(on.store);
-    static const char *const files[] = { "store.mdb", "store.mdb-lock" };
-    for (int i = 0; i < 2; i++) {
-        snprintf(path, sizeof path, "%s/%s", on.dir, files[i]);
-        unlink(path);
-    }
-    rmdir(on.dir);
+    (void)temp_dir_drop(on.dir);
 }
 
 static void apply(struct cmd *cmds, uint32_t n, int keep)
@@ -127,8 +119,7 @@ static void open_once(void)
     struct fleet_conf none = { 0 };
     if (on.store)
         return;
-    snprintf(on.dir, sizeof on.dir, "/tmp/mc-fuzz-XXXXXX");
-    if (crypto_init() || !mkdtemp(on.dir) || store_open(on.dir, 256 << 20, false, &on.store) || fleet_new(&none, &on.fleet))
+    if (crypto_init() || !temp_dir_make(on.dir, "fuzz") || store_open(on.dir, 256 << 20, false, &on.store) || fleet_new(&none, &on.fleet))
         abort();
     atexit(leave);
     arena_init(&on.in, 16 << 20);

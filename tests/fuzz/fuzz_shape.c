@@ -4,23 +4,12 @@
 #include <assert.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
+#include "packs.h"
 #include "shape.h"
+#include "shape_body.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void packs(const ProtobufCMessage *m)
-{
-    size_t n = protobuf_c_message_get_packed_size(m);
-    uint8_t *p = malloc(n + 1);
-
-    assert(p && protobuf_c_message_pack(m, p) == n);
-    ProtobufCMessage *back = protobuf_c_message_unpack(m->descriptor, NULL, n, p);
-    assert(back);
-    protobuf_c_message_free_unpacked(back, NULL);
-    free(p);
-}
 
 static void written(const Wire__TaskCreate *m)
 {

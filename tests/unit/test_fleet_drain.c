@@ -6,11 +6,7 @@
 #include <stdint.h>
 #include <setjmp.h>
 #include <cmocka.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-#include "clock.h"
 #include "consensus_local.h"
 #include "crypto.h"
 #include "fleet.h"
@@ -18,28 +14,13 @@
 #include "hook.h"
 #include "log.h"
 #include "names.h"
+#include "pretended_clock.h"
+#include "temp_dir.h"
 #include "turn.h"
-
-static uint64_t wall = 1767225600000, mono = 1000;
-
-uint64_t clock_wall_ms(void)
-{
-    return wall;
-}
-
-uint64_t clock_mono_ms(void)
-{
-    return mono;
-}
-
-uint64_t clock_mono_us(void)
-{
-    return mono * 1000;
-}
 
 // One, kept to the end: what a broker has for its whole life has no way to be freed.
 static struct {
-    char dir[64];
+    char dir[TEMP_DIR_MAX];
     uv_loop_t loop;
     uv_timer_t awake;
     struct store *store;
@@ -196,8 +177,7 @@ static int set_up(void **state)
     struct turns_cbs cbs = { committed_cb, fatal_cb, NULL };
     Wire__Init init = WIRE__INIT__INIT;
     (void)state;
-    snprintf(on.dir, sizeof on.dir, "/tmp/mc-drain-XXXXXX");
-    assert_non_null(mkdtemp(on.dir));
+    assert_true(temp_dir_make(on.dir, "drain"));
     assert_int_equal(uv_loop_init(&on.loop), 0);
     uv_timer_init(&on.loop, &on.awake);
     uv_timer_start(&on.awake, awake_cb, 1, 1);
@@ -220,16 +200,10 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    static const char *const files[] = { "store.mdb", "store.mdb-lock" };
-    char path[128];
     (void)state;
     on.cons->ops->stop(on.cons);
     store_close(on.store);
-    for (int i = 0; i < 2; i++) {
-        snprintf(path, sizeof path, "%s/%s", on.dir, files[i]);
-        unlink(path);
-    }
-    rmdir(on.dir);
+    (void)temp_dir_drop(on.dir);
     return 0;
 }
 

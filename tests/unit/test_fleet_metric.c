@@ -7,12 +7,9 @@
 #include <setjmp.h>
 #include <cmocka.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include "apply.h"
 #include "check.h"
-#include "clock.h"
 #include "consensus_local.h"
 #include "crypto.h"
 #include "event.h"
@@ -21,29 +18,14 @@
 #include "fleet_state.h"
 #include "log.h"
 #include "names.h"
+#include "pretended_clock.h"
 #include "query.h"
+#include "temp_dir.h"
 #include "turn.h"
-
-static uint64_t wall = 1767225600000, mono = 1000;
-
-uint64_t clock_wall_ms(void)
-{
-    return wall;
-}
-
-uint64_t clock_mono_ms(void)
-{
-    return mono;
-}
-
-uint64_t clock_mono_us(void)
-{
-    return mono * 1000;
-}
 
 // One a test, kept to the end: what a broker has for its whole life has no way to be freed.
 static struct stage {
-    char dir[64];
+    char dir[TEMP_DIR_MAX];
     uv_loop_t loop;
     uv_timer_t awake;
     struct store *store;
@@ -187,8 +169,7 @@ static int set_up(void **state)
     Wire__WorkerHello hello = WIRE__WORKER_HELLO__INIT;
     (void)state;
     on++;
-    snprintf(on->dir, sizeof on->dir, "/tmp/mc-fleet-XXXXXX");
-    assert_non_null(mkdtemp(on->dir));
+    assert_true(temp_dir_make(on->dir, "fleet"));
     assert_int_equal(uv_loop_init(&on->loop), 0);
     uv_timer_init(&on->loop, &on->awake);
     uv_timer_start(&on->awake, awake_cb, 1, 1);
@@ -209,17 +190,11 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    static const char *const files[] = { "store.mdb", "store.mdb-lock" };
-    char path[128];
     (void)state;
     for (unsigned i = 0; i < on->n_cons; i++)
         on->cons[i]->ops->stop(on->cons[i]);
     store_close(on->store);
-    for (int i = 0; i < 2; i++) {
-        snprintf(path, sizeof path, "%s/%s", on->dir, files[i]);
-        unlink(path);
-    }
-    rmdir(on->dir);
+    (void)temp_dir_drop(on->dir);
     return 0;
 }
 

@@ -7,9 +7,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include "apply.h"
 #include "check.h"
 #include "crypto.h"
@@ -19,10 +17,12 @@
 #include "list.h"
 #include "log.h"
 #include "names.h"
+#include "play.h"
+#include "temp_dir.h"
 #include "turn.h"
 
 static struct {
-    char dir[64];
+    char dir[TEMP_DIR_MAX];
     struct store *store;
     struct hooks *hooks;
     struct arena arena, orders;
@@ -49,22 +49,10 @@ void turn_submit(struct turns *t, struct proposal *p)
 
 static enum err apply(struct cmd *cmd, bool tell)
 {
-    struct batch *b = &on.batch;
-    struct txn *t;
-    arena_reset(&on.arena);
-    b->n = 1;
-    b->cmds[0] = cmd;
-    b->now_ms = 1767225600000 + on.log_ms;
-    b->log_ms = on.log_ms;
-    b->arena = &on.arena;
-    b->touched = NULL;
-    b->n_touched = b->touched_cap = 0;
-    assert_int_equal(store_begin(on.store, true, &t), ERR_OK);
-    assert_int_equal(fsm_apply(t, b), ERR_OK);
-    assert_int_equal(store_commit(t), ERR_OK);
+    enum err e = play(on.store, &on.batch, &on.arena, cmd, 1767225600000 + on.log_ms, on.log_ms);
     if (tell)
-        hooks_committed(on.hooks, b);
-    return err_from_wire(cmd->answer.err);
+        hooks_committed(on.hooks, &on.batch);
+    return e;
 }
 
 // What was proposed is decided, each in a turn of its own, until nothing more is.
@@ -178,8 +166,7 @@ static int setup(void **state)
     struct cmd cmd = { .item = &item, .sender = SENDER_BROKER };
     (void)state;
     memset(&on, 0, sizeof on);
-    snprintf(on.dir, sizeof on.dir, "/tmp/mc-hook-XXXXXX");
-    if (!mkdtemp(on.dir) || store_open(on.dir, 256 << 20, false, &on.store))
+    if (!temp_dir_make(on.dir, "hook") || store_open(on.dir, 256 << 20, false, &on.store))
         return -1;
     arena_init(&on.arena, 64 << 20);
     arena_init(&on.orders, 64 << 20);
@@ -198,18 +185,12 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    static const char *const files[] = { "store.mdb", "store.mdb-lock" };
-    char path[128];
     (void)state;
     store_close(on.store);
     arena_fini(&on.arena);
     arena_fini(&on.orders);
     buf_fini(&on.batch.rows);
-    for (int i = 0; i < 2; i++) {
-        snprintf(path, sizeof path, "%s/%s", on.dir, files[i]);
-        unlink(path);
-    }
-    return rmdir(on.dir);
+    return temp_dir_drop(on.dir);
 }
 
 // ---------------------------------------------------------------- workers

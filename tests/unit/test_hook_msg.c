@@ -5,17 +5,10 @@
 #include <stdint.h>
 #include <setjmp.h>
 #include <cmocka.h>
-#include <stdlib.h>
 #include <string.h>
 #include "event.h"
 #include "hook_msg.h"
-
-static char *z(const char *s)
-{
-    char *p;
-    memcpy(&p, &s, sizeof p);
-    return p;
-}
+#include "lent.h"
 
 static void a_test(void **state)
 {

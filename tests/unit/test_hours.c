@@ -5,24 +5,14 @@
 #include <stdint.h>
 #include <setjmp.h>
 #include <cmocka.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 #include "arena.h"
 #include "fleet.h"
 #include "query.h"
+#include "rnd.h"
 #include "store_task.h"
+#include "temp_dir.h"
 
 static const uint64_t M = 60000, H = 3600000, D = 86400000;
-static uint64_t seed = 88172645463325252ull;
-static uint64_t rnd(uint64_t n)
-{
-    seed ^= seed << 13;
-    seed ^= seed >> 7;
-    seed ^= seed << 17;
-    return seed % n;
-}
 
 enum { ENDS = 3000 };
 static struct {
@@ -138,20 +128,15 @@ static void hours_without_minutes(void **state)
 
 int main(void)
 {
-    char dir[] = "/tmp/mc-hours-XXXXXX", path[128];
+    char dir[TEMP_DIR_MAX];
     struct fleet_conf none = { 0 };
-    if (!mkdtemp(dir) || store_open(dir, 256 << 20, false, &store) || fleet_new(&none, &fleet))
+    if (!temp_dir_make(dir, "hours") || store_open(dir, 256 << 20, false, &store) || fleet_new(&none, &fleet))
         return 1;
     arena_init(&arena, 64 << 20);
     const struct CMUnitTest tests[] = { cmocka_unit_test(against_the_list), cmocka_unit_test(hours_without_minutes) };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     store_close(store);
-    static const char *const files[] = { "store.mdb", "store.mdb-lock" };
-    for (int i = 0; i < 2; i++) {
-        snprintf(path, sizeof path, "%s/%s", dir, files[i]);
-        unlink(path);
-    }
-    rmdir(dir);
+    (void)temp_dir_drop(dir);
     arena_fini(&arena);
     return failed;
 }

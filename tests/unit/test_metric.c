@@ -10,15 +10,7 @@
 #include <string.h>
 #include "event.h"
 #include "metric.h"
-
-static uint64_t seed;
-static uint64_t rnd(uint64_t n)
-{
-    seed ^= seed << 13;
-    seed ^= seed >> 7;
-    seed ^= seed << 17;
-    return seed % n;
-}
+#include "rnd.h"
 
 // ---------------------------------------------------------------- the model: every sample, looked at one by one
 

@@ -6,34 +6,26 @@
 #include <stdint.h>
 #include <setjmp.h>
 #include <cmocka.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include "apply.h"
 #include "arena.h"
 #include "crypto.h"
 #include "fleet.h"
 #include "fleet_state.h"
+#include "play.h"
 #include "query.h"
+#include "rnd.h"
+#include "temp_dir.h"
 
 static const uint64_t M = 60000, H = 3600000, D = 86400000;
 static struct fleet *fleet;
 static struct desktop desktop;   // what the fleet knows of desktop 1
 
-static uint64_t seed;
-static uint64_t rnd(uint64_t n)
-{
-    seed ^= seed << 13;
-    seed ^= seed >> 7;
-    seed ^= seed << 17;
-    return seed % n;
-}
-
 // ---------------------------------------------------------------- a store, and one command at a time
 
 static struct {
-    char dir[64];
+    char dir[TEMP_DIR_MAX];
     struct store *store;
     struct arena arena;
     struct batch batch;
@@ -42,21 +34,8 @@ static struct {
 
 static enum err apply(Wire__Item *item)
 {
-    struct batch *b = &on.batch;
     struct cmd cmd = { .item = item, .sender = SENDER_BROKER };
-    struct txn *t;
-    arena_reset(&on.arena);
-    b->n = 1;
-    b->cmds[0] = &cmd;
-    b->now_ms = on.now;
-    b->log_ms = 1000;
-    b->arena = &on.arena;
-    b->touched = NULL;
-    b->n_touched = b->touched_cap = 0;
-    assert_int_equal(store_begin(on.store, true, &t), ERR_OK);
-    assert_int_equal(fsm_apply(t, b), ERR_OK);
-    assert_int_equal(store_commit(t), ERR_OK);
-    return err_from_wire(cmd.answer.err);
+    return play(on.store, &on.batch, &on.arena, &cmd, on.now, 1000);
 }
 
 static void open_store(void)
@@ -64,8 +43,7 @@ static void open_store(void)
     static uint8_t hash[HASH_SIZE];
     Wire__Item item = WIRE__ITEM__INIT;
     Wire__Init init = WIRE__INIT__INIT;
-    snprintf(on.dir, sizeof on.dir, "/tmp/mc-metric-XXXXXX");
-    assert_non_null(mkdtemp(on.dir));
+    assert_true(temp_dir_make(on.dir, "metric"));
     assert_int_equal(store_open(on.dir, 64 << 20, false, &on.store), ERR_OK);
     arena_init(&on.arena, 64 << 20);
     buf_init(&on.batch.rows, 1 << 20);
@@ -78,16 +56,10 @@ static void open_store(void)
 
 static void close_store(void)
 {
-    static const char *const files[] = { "store.mdb", "store.mdb-lock" };
-    char path[128];
     store_close(on.store);
     arena_fini(&on.arena);
     buf_fini(&on.batch.rows);
-    for (int i = 0; i < 2; i++) {
-        snprintf(path, sizeof path, "%s/%s", on.dir, files[i]);
-        unlink(path);
-    }
-    rmdir(on.dir);
+    (void)temp_dir_drop(on.dir);
 }
 
 // ---------------------------------------------------------------- samples, and what became of them

@@ -8,10 +8,8 @@
 #include <setjmp.h>
 #include <cmocka.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include "apply.h"
 #include "arena.h"
 #include "crypto.h"
@@ -20,44 +18,30 @@
 #include "migrate.h"
 #include "posting.h"
 #include "query_parts.h"
+#include "rnd.h"
 #include "stats.h"
-
-static uint64_t seed;
-static uint64_t rnd(uint64_t n)
-{
-    seed ^= seed << 13;
-    seed ^= seed >> 7;
-    seed ^= seed << 17;
-    return seed % n;
-}
+#include "temp_dir.h"
 
 // ---------------------------------------------------------------- a store, and what is in it
 
 static struct {
-    char dir[64];
+    char dir[TEMP_DIR_MAX];
     struct store *store;
     struct arena arena;
 } stage;
 
 static void stage_open(void)
 {
-    snprintf(stage.dir, sizeof stage.dir, "/tmp/mc-pst-XXXXXX");
-    assert_non_null(mkdtemp(stage.dir));
+    assert_true(temp_dir_make(stage.dir, "pst"));
     assert_int_equal(store_open(stage.dir, 256 << 20, false, &stage.store), ERR_OK);
     arena_init(&stage.arena, 256 << 20);
 }
 
 static void stage_close(void)
 {
-    static const char *const files[] = { "store.mdb", "store.mdb-lock" };
-    char path[128];
     store_close(stage.store);
     arena_fini(&stage.arena);
-    for (int i = 0; i < 2; i++) {
-        snprintf(path, sizeof path, "%s/%s", stage.dir, files[i]);
-        unlink(path);
-    }
-    rmdir(stage.dir);
+    (void)temp_dir_drop(stage.dir);
 }
 
 enum { ROWS_MAX = 40000 };

@@ -16,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include "apply.h"
 #include "arena.h"
 #include "crypto.h"
@@ -26,15 +25,17 @@
 #include "names.h"
 #include "posting.h"
 #include "query.h"
+#include "rnd.h"
 #include "store_account.h"
 #include "store_comment.h"
 #include "store_task.h"
+#include "temp_dir.h"
 
 // ---------------------------------------------------------------- the stage: a store, a clock, one batch at a time
 
 static const uint64_t epoch_ms = 1767225600000; // 2026-01-01
 static struct {
-    char dir[64];
+    char dir[TEMP_DIR_MAX];
     struct store *store;
     struct arena arena;
     struct batch batch;
@@ -44,8 +45,7 @@ static struct {
 
 static void stage_open(void)
 {
-    snprintf(stage.dir, sizeof stage.dir, "/tmp/mc-scn-XXXXXX");
-    assert_non_null(mkdtemp(stage.dir));
+    assert_true(temp_dir_make(stage.dir, "scn"));
     assert_int_equal(store_open(stage.dir, 256 << 20, false, &stage.store), ERR_OK);
     arena_init(&stage.arena, 64 << 20);
     buf_init(&stage.batch.rows, 16 << 20);
@@ -57,16 +57,10 @@ static void stage_open(void)
 
 static void stage_close(void)
 {
-    char path[128];
     store_close(stage.store);
     arena_fini(&stage.arena);
     buf_fini(&stage.batch.rows);
-    static const char *const files[] = { "store.mdb", "store.mdb-lock" };
-    for (int i = 0; i < 2; i++) {
-        snprintf(path, sizeof path, "%s/%s", stage.dir, files[i]);
-        unlink(path);
-    }
-    rmdir(stage.dir);
+    (void)temp_dir_drop(stage.dir);
 }
 
 static enum err apply_once(struct cmd *cmds[], uint32_t n, bool commit)
@@ -1359,14 +1353,7 @@ static void swept_in_small_steps(void **state)
 
 // ---------------------------------------------------------------- random commands
 
-static uint64_t seed, first_seed; // as it stands; as it began: SEED=first_seed plays the same again
-static uint64_t rnd(uint64_t n)
-{
-    seed ^= seed << 13;
-    seed ^= seed >> 7;
-    seed ^= seed << 17;
-    return seed % n;
-}
+static uint64_t first_seed; // SEED=first_seed plays the same again
 
 // %t: a task, or another number from 1 to 40; %d: 1 to 3; %u: 2 to 4; %n: 0 to 3; %y: yes or no.
 static const char *const random_forms[] = {

@@ -6,8 +6,10 @@
 #include <setjmp.h>
 #include <cmocka.h>
 #include <string.h>
+#include "lent.h"
 #include "names.h"
 #include "shape.h"
+#include "shape_body.h"
 
 static struct buf out;
 
@@ -28,13 +30,6 @@ static struct json begin(void)
     } while (0)
 
 static const uint64_t T = 1773568800000; // 2026-03-15T10:00:00Z
-
-static char *z(const char *s)
-{
-    char *p;
-    memcpy(&p, &s, sizeof p);
-    return p;
-}
 
 static void task(void **state)
 {

@@ -8,6 +8,7 @@
 #include <jansson.h>
 #include <string.h>
 #include "event.h"
+#include "lent.h"
 #include "names.h"
 #include "shape_activity.h"
 
@@ -19,13 +20,6 @@ static struct json begin(void)
         buf_init(&out, 1 << 20);
     buf_reset(&out);
     return json_to(&out);
-}
-
-static char *z(const char *s)
-{
-    char *p;
-    memcpy(&p, &s, sizeof p);
-    return p;
 }
 
 static Wire__Row row(unsigned kind, uint64_t entity)

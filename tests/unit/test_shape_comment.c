@@ -8,17 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "lent.h"
 #include "names.h"
 #include "shape_comment.h"
 
 static const uint64_t T = 1773568800000; // 2026-03-15T10:00:00Z
-
-static char *z(const char *s)
-{
-    char *p;
-    memcpy(&p, &s, sizeof p);
-    return p;
-}
 
 static void objects(void **state)
 {

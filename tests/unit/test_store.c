@@ -8,34 +8,26 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "log.h"
 #include "map.h"
 #include "record.h"
 #include "store.h"
+#include "temp_dir.h"
 
-static char dir[64];
+static char dir[TEMP_DIR_MAX];
 
 static int make_dir(void **state)
 {
     (void)state;
-    snprintf(dir, sizeof dir, "/tmp/mc-store-XXXXXX");
-    return mkdtemp(dir) ? 0 : -1;
+    return temp_dir_make(dir, "store") ? 0 : -1;
 }
 
 static int drop_dir(void **state)
 {
-    char path[128];
-    static const char *const files[] = { "store.mdb", "store.mdb-lock" };
     (void)state;
-    for (int i = 0; i < 2; i++) {
-        snprintf(path, sizeof path, "%s/%s", dir, files[i]);
-        unlink(path);
-    }
-    return rmdir(dir);
+    return temp_dir_drop(dir);
 }
 
 static struct key number(uint64_t a, uint64_t b)

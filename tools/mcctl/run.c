@@ -333,7 +333,7 @@ void run_print_line(struct run *r, const json_t *o)
     term_buf(STDOUT_FILENO, &r->out);
 }
 
-void run_print_object(struct run *r, const json_t *o)
+static void print_object(struct run *r, const json_t *o)
 {
     if (r->json) {
         run_print_json(r);
@@ -593,7 +593,7 @@ int run_get(struct run *r)
         return r->status;
     json_t *o = run_ask(r, NULL, false, &code);
     if (o)
-        run_print_object(r, o);
+        print_object(r, o);
     json_decref(o);
     return code;
 }

@@ -48,7 +48,6 @@ json_t *run_ask_safe(struct run *r, const char *method, bool with_body, const ch
 // The last answer's text, as it came: for --json. Lent until the next one.
 void run_print_json(struct run *r);
 void run_print_line(struct run *r, const json_t *o);
-void run_print_object(struct run *r, const json_t *o);
 // A new password: asked for twice on a terminal, else a line of standard input. false: it has said why, r->status is set.
 bool run_password(struct run *r, const char **ret);
 int run_usage(struct run *r, const char *fmt, ...) __attribute__((format(printf, 2, 3))); // EXIT_USAGE

@@ -49,7 +49,8 @@ double show_number(const json_t *o, const char *path)
 
 // ---------------------------------------------------------------- values
 
-void show_time(struct buf *out, uint64_t ms)
+// Local.
+static void put_time(struct buf *out, uint64_t ms)
 {
     time_t t = (time_t)(ms / 1000);
     struct tm tm;
@@ -69,7 +70,7 @@ void show_bytes(struct buf *out, double n)
     buf_printf(out, u ? "%.1f %s" : "%.0f %s", n, units[u]);
 }
 
-void show_ms(struct buf *out, uint64_t ms)
+static void put_ms(struct buf *out, uint64_t ms)
 {
     if (ms < 1000)
         buf_printf(out, "%llu ms", (unsigned long long)ms);
@@ -147,15 +148,15 @@ void show_cell(struct buf *out, const json_t *o, const char *path, enum cell kin
     if (!v)
         buf_putc(out, '-');
     else if (kind == CELL_TIME && ms)
-        show_time(out, ms);
+        put_time(out, ms);
     else if (kind == CELL_UNIX && d > 0)
-        show_time(out, (uint64_t)d * 1000);
+        put_time(out, (uint64_t)d * 1000);
     else if (kind == CELL_PERCENT && json_is_number(v))
         buf_printf(out, "%.1f%%", d);
     else if (kind == CELL_BYTES && json_is_number(v))
         show_bytes(out, d);
     else if (kind == CELL_MS && json_is_number(v) && d >= 0)
-        show_ms(out, (uint64_t)d);
+        put_ms(out, (uint64_t)d);
     else
         plain(out, v, 0);
 }
@@ -218,7 +219,7 @@ static void value(struct buf *out, const char *name, const char *key, const json
     uint64_t ms = json_is_string(v) && time_key(key) ? time_parse(json_string_value(v)) : 0;
     buf_init(&text, SHOW_MAX);
     if (ms)
-        show_time(&text, ms);
+        put_time(&text, ms);
     else
         plain(&text, v, 0);
     (void)buf_cstr(&text);

@@ -18,6 +18,4 @@ void show_object(struct buf *out, const json_t *o, bool raw);
 // "task_42  running  make test".
 void show_line(struct buf *out, const json_t *o, bool raw);
 void show_json(struct json *j, const json_t *v); // as it was read
-void show_time(struct buf *out, uint64_t ms); // local
 void show_bytes(struct buf *out, double n);
-void show_ms(struct buf *out, uint64_t ms);
