@@ -64,7 +64,7 @@ static const char title_text[] = "At most 200 characters, on one line";
 static const char content_text[] = "Text that is not empty, at most 1 MiB";
 static const char timeout_text[] = "A whole number of seconds from 1 to 604800";
 static const char retries_text[] = "A whole number from 0 to 100";
-static const char role_text[] = "viewer, operator or admin";
+static const char role_text[] = "One of viewer, operator, admin";
 static const char priority_text[] = "One of low, medium, high, critical";
 
 enum err check_task_create(const Wire__TaskCreate *m, struct fault *f)
@@ -177,6 +177,8 @@ enum err check_desktop_create(const Wire__DesktopPut *m, struct fault *f)
         return missing(f, "name", "name is needed");
     if (!m->driver)
         return missing(f, "driver", "driver is needed: local");
+    if (m->driver >= DRIVER_COUNT)
+        return invalid(f, "driver", "One of local, sandbox, ssh, container");
     if (m->driver != DRIVER_LOCAL)
         return invalid(f, "driver", "This version runs tasks on desktops of driver local only");
     if (*m->address)

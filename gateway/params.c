@@ -1,7 +1,10 @@
 #include "params.h"
+#include <stdio.h>
 #include <string.h>
 #include "check.h"
 #include "query.h"
+
+enum { WHY_MAX = 120 };
 
 static const char empty_text[] = "It must not be empty";
 
@@ -18,9 +21,9 @@ static bool get(struct request *r, const char *name, char out[QUERY_VALUE_MAX], 
     return true;
 }
 
-bool params_word(struct request *r, const char *name, unsigned (*find)(const char *), uint32_t *ret)
+bool params_word(struct request *r, const char *name, unsigned (*find)(const char *), const char *words, uint32_t *ret)
 {
-    char out[QUERY_VALUE_MAX];
+    char out[QUERY_VALUE_MAX], why[WHY_MAX];
     struct text t;
 
     if (!r->x->query.n)
@@ -28,7 +31,8 @@ bool params_word(struct request *r, const char *name, unsigned (*find)(const cha
     if (!get(r, name, out, &t))
         return false;
     if (t.p && (*ret = find(t.p)) == 0) {
-        request_bad_query(r, name, "It is none of the words allowed here");
+        snprintf(why, sizeof why, "It must be one of: %s", words);
+        request_bad_query(r, name, why);
         return false;
     }
     return true;
@@ -66,7 +70,7 @@ bool params_number(struct request *r, const char *name, uint64_t min, uint64_t m
 
 static bool place(struct request *r, const char *name, enum entity kind, uint64_t least, uint64_t *ret)
 {
-    char out[QUERY_VALUE_MAX];
+    char out[QUERY_VALUE_MAX], why[WHY_MAX];
     struct text t;
 
     if (!r->x->query.n)
@@ -75,7 +79,8 @@ static bool place(struct request *r, const char *name, enum entity kind, uint64_
         return false;
     if (!t.p || (*ret = id_parse(kind, t.p)) != 0 || query_number(t, least, INT64_MAX, ret))
         return true;
-    request_bad_query(r, name, "It must be an id, as in the Link of the page before");
+    snprintf(why, sizeof why, "It must be an id, such as %s_42", entity_name(kind));
+    request_bad_query(r, name, why);
     return false;
 }
 

@@ -386,6 +386,8 @@ static enum err get_filled(const json_t *o, const char *key, char **ret, bool *g
     return ERR_OK;
 }
 
+// A word that is none and a number that is out of range are handed on as UINT32_MAX: the check of the whole, which knows what is
+// allowed, refuses that and says so.
 static enum err get_word(const json_t *o, const char *key, unsigned (*find)(const char *), uint32_t *ret, bool *given,
                          struct fault *f)
 {
@@ -393,7 +395,7 @@ static enum err get_word(const json_t *o, const char *key, unsigned (*find)(cons
     if (json_in_str(o, key, &s, given) != ERR_OK)
         return refuse(f, key, "It must be a string");
     if (s && (*ret = find(s)) == 0)
-        return refuse(f, key, "It is none of the words allowed here");
+        *ret = UINT32_MAX;
     return ERR_OK;
 }
 
@@ -401,8 +403,11 @@ static enum err get_u32(const json_t *o, const char *key, uint32_t min, uint32_t
 {
     uint64_t n = 0;
     bool there = false;
-    if (json_in_uint(o, key, min, UINT32_MAX, &n, &there) != ERR_OK)
-        return refuse(f, key, "It must be a whole number within its range");
+    if (json_in_uint(o, key, min, UINT32_MAX, &n, &there) != ERR_OK) {
+        if (!json_is_integer(json_object_get(o, key)))
+            return refuse(f, key, "It must be a whole number");
+        n = UINT32_MAX;
+    }
     if (there)
         *ret = (uint32_t)n;
     if (given)
