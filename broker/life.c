@@ -179,7 +179,7 @@ static enum err session_row(struct work *w, const Rec__Session *s, unsigned kind
     row.agent = s->agent;
     row.status = s->status;
     row.trigger = s->trigger;
-    row.duration_ms = s->duration_ms;
+    row.duration_ms = s->completed_ms > s->started_ms ? s->completed_ms - s->started_ms : 0; // as the session is shown
     row.started_ms = s->started_ms;
     row.completed_ms = s->completed_ms;
     row.failure = s->failure;

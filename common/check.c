@@ -1,6 +1,7 @@
 #include "check.h"
 #include <stdint.h>
 #include <string.h>
+#include <strings.h>
 #include "crypto.h"
 #include "event.h"
 #include "names.h"
@@ -63,7 +64,7 @@ static const char title_text[] = "At most 200 characters, on one line";
 static const char content_text[] = "Text that is not empty, at most 1 MiB";
 static const char timeout_text[] = "A whole number of seconds from 1 to 604800";
 static const char retries_text[] = "A whole number from 0 to 100";
-static const char role_text[] = "viewer, operator or admin";
+static const char role_text[] = "One of viewer, operator, admin";
 static const char priority_text[] = "One of low, medium, high, critical";
 
 enum err check_task_create(const Wire__TaskCreate *m, struct fault *f)
@@ -176,6 +177,8 @@ enum err check_desktop_create(const Wire__DesktopPut *m, struct fault *f)
         return missing(f, "name", "name is needed");
     if (!m->driver)
         return missing(f, "driver", "driver is needed: local");
+    if (m->driver >= DRIVER_COUNT)
+        return invalid(f, "driver", "One of local, sandbox, ssh, container");
     if (m->driver != DRIVER_LOCAL)
         return invalid(f, "driver", "This version runs tasks on desktops of driver local only");
     if (*m->address)
@@ -286,7 +289,16 @@ bool check_user_name(const char *s)
     return true;
 }
 
-static const char user_name_text[] = "1 to 64 letters, digits or any of . _ @ + -, the first a letter or digit";
+static enum err new_user_name(const char *name, const char *field, struct fault *f)
+{
+    static const char form[] = "1 to 64 letters, digits or any of . _ @ + -, the first a letter or digit";
+    if (!check_user_name(name))
+        return invalid(f, field, form);
+    if (strcasecmp(name, "system") == 0) // the actor of what no user did: the audit trail must be able to tell
+        return invalid(f, field, "This name is the product's own");
+    return ERR_OK;
+}
+
 static const char string_text[] = "The password's string is malformed";
 
 // What libsodium's crypto_pwhash_str gives; empty where there may be none.
@@ -307,8 +319,9 @@ enum err check_user_create(const Wire__UserPut *m, struct fault *f)
 {
     if (!*m->name)
         return missing(f, "username", "username is needed");
-    if (!check_user_name(m->name))
-        return invalid(f, "username", user_name_text);
+    enum err e = new_user_name(m->name, "username", f);
+    if (e)
+        return e;
     if (!m->role)
         return missing(f, "role", "role is needed: viewer, operator or admin");
     if (m->role >= ROLE_COUNT)
@@ -335,8 +348,9 @@ enum err check_workspace_create(const Wire__WorkspaceCreate *m, struct fault *f)
         return invalid(f, "name", "At most 200 characters, on one line");
     if (!*m->admin_name)
         return missing(f, "admin.username", "admin.username is needed: the workspace's first user");
-    if (!check_user_name(m->admin_name))
-        return invalid(f, "admin.username", user_name_text);
+    enum err e = new_user_name(m->admin_name, "admin.username", f);
+    if (e)
+        return e;
     if (!password_string(m->admin_password, true))
         return invalid(f, "admin.password", string_text);
     if (m->key_hash.len != HASH_SIZE || strlen(m->key_last4) > 4)

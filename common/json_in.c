@@ -25,6 +25,21 @@ static bool too_deep(const char *s, size_t n)
     return false;
 }
 
+// What is wrong with it, where the place alone does not say it.
+static const char *fault_text(const json_error_t *e)
+{
+    switch (json_error_code(e)) {
+    case json_error_duplicate_key: return "a member stands there twice";
+    case json_error_null_character:
+    case json_error_null_byte_in_key: return "there is a NUL in a text";
+    case json_error_numeric_overflow: return "a number is too large";
+    case json_error_invalid_utf8: return "it is not UTF-8";
+    case json_error_premature_end_of_input: return "it ends too early";
+    case json_error_end_of_input_expected: return "something follows its end";
+    default: return NULL;
+    }
+}
+
 enum err json_in_parse(const void *text, size_t n, json_t **ret, char *why, size_t size)
 {
     json_error_t e;
@@ -35,7 +50,8 @@ enum err json_in_parse(const void *text, size_t n, json_t **ret, char *why, size
     }
     json_t *o = json_loadb(text, n, JSON_REJECT_DUPLICATES, &e);
     if (!o) {
-        snprintf(why, size, "The body is not valid JSON: line %d, column %d", e.line, e.column);
+        const char *what = fault_text(&e);
+        snprintf(why, size, "The body is not valid JSON: line %d, column %d%s%s", e.line, e.column, what ? ": " : "", what ? what : "");
         return ERR_BAD_JSON;
     }
     if (!json_is_object(o)) {

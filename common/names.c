@@ -10,11 +10,17 @@ static unsigned find(const char *const *names, unsigned count, const char *name)
 }
 
 #define N(value, name) name,
+#define W(value, name) ", " name
 #define S(set, TABLE, PREFIX)                                                   \
     static const char *const set##_names[] = { NULL, TABLE(N) };                \
     const char *set##_name(unsigned value)                                      \
     {                                                                           \
         return value < PREFIX##_COUNT ? set##_names[value] : NULL;              \
+    }                                                                           \
+    const char *set##_words(void)                                               \
+    {                                                                           \
+        static const char words[] = TABLE(W);                                   \
+        return words + sizeof ", " - 1;                                         \
     }                                                                           \
     enum set set##_find(const char *name)                                       \
     {                                                                           \
@@ -22,6 +28,7 @@ static unsigned find(const char *const *names, unsigned count, const char *name)
     }
 NAME_SETS(S)
 #undef S
+#undef W
 #undef N
 
 size_t id_format(char out[ID_TEXT_MAX], enum entity kind, uint64_t n)

@@ -56,11 +56,13 @@
 #define S(set, TABLE, PREFIX)                          \
     enum set { PREFIX##_NONE, TABLE(N) PREFIX##_COUNT }; \
     const char *set##_name(unsigned value);            \
+    const char *set##_words(void);                     \
     enum set set##_find(const char *name);
 NAME_SETS(S)
 #undef S
 #undef N
-// x_name(): NULL for 0 and for numbers outside the set. x_find(): X_NONE (0) for a word that is not in it, and for NULL.
+// x_name(): NULL for 0 and for numbers outside the set. x_words(): "low, medium, high, critical".
+// x_find(): X_NONE (0) for a word that is not in it, and for NULL.
 // X_COUNT is one more than the largest value.
 
 // "task_42". 0 < n < 2^63.

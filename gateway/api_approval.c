@@ -60,7 +60,7 @@ static void list_all(struct request *r)
 {
     struct paged_filter f = { 0 };
 
-    if (params_word(r, "status", find_status, &f.status))
+    if (params_word(r, "status", find_status, approval_status_words(), &f.status))
         paged_start(r, &pages, &f);
 }
 
@@ -70,7 +70,7 @@ void api_approval_list(struct request *r)
     Wire__ApprovalList m;
     Wire__Item item;
 
-    if (hot_serve(r) || !params_word(r, "status", find_status, &f.status))
+    if (hot_serve(r) || !params_word(r, "status", find_status, approval_status_words(), &f.status))
         return;
     list_item(&f, 0, &m, &item);
     hot_ask(r, &item, WIRE__ANSWER__BODY_APPROVALS, render_list, list_all);

@@ -523,7 +523,7 @@ static struct output *open_output(struct exchange *x, uint64_t task)
     o->follow = api_output_follows(x);
     const char *fault = read_query(o, &missing);
     if (fault || missing) {
-        exchange_error(x, fault ? ERR_INVALID_FIELD : ERR_NOT_FOUND, fault, NULL);
+        exchange_error(x, fault ? ERR_INVALID_FIELD : ERR_NOT_FOUND, fault, stream_query_text(fault));
         free(o);
         return NULL;
     }

@@ -152,7 +152,7 @@ void api_prometheus(struct request *r)
 {
     uint32_t of = OF_NONE;
 
-    if (!params_word(r, "of", find_of, &of))
+    if (!params_word(r, "of", find_of, "broker, workers", &of))
         return;
     if (of == OF_NONE)
         of_gateway(r);

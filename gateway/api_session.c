@@ -52,7 +52,8 @@ static void list(struct request *r, uint64_t task)
     uint64_t limit = 0, before = 0;
     bool nothing = false;
 
-    if (!params_word(r, "status", find_status, &f.status) || !params_id(r, "desktopId", ENTITY_DESKTOP, &f.desktop, &nothing) ||
+    if (!params_word(r, "status", find_status, session_status_words(), &f.status) ||
+        !params_id(r, "desktopId", ENTITY_DESKTOP, &f.desktop, &nothing) ||
         (!task && !params_id(r, "taskId", ENTITY_TASK, &f.task, &nothing)) || !params_number(r, "limit", 1, LIST_MAX, &limit) ||
         !params_before(r, ENTITY_SESSION, &before))
         return;

@@ -45,9 +45,9 @@ static bool read_params(struct request *r, struct list_params *p)
     p->nothing = false;
     p->q[0] = 0;
     p->f.q = p->q;
-    return params_word(r, "status", find_status, &p->f.status) &&
+    return params_word(r, "status", find_status, task_status_words(), &p->f.status) &&
            params_id(r, "desktopId", ENTITY_DESKTOP, &p->f.desktop, &p->nothing) &&
-           params_word(r, "type", find_type, &p->f.type) && params_text(r, "q", p->q, sizeof p->q) &&
+           params_word(r, "type", find_type, task_type_words(), &p->f.type) && params_text(r, "q", p->q, sizeof p->q) &&
            params_number(r, "limit", 1, LIST_MAX, &p->limit) && params_before(r, ENTITY_TASK, &p->before);
 }
 

@@ -177,7 +177,7 @@ static void sub_refuse(struct sub *s, enum err e, const char *field)
     sub_free(s);
     if (e == ERR_UNAUTHORIZED)
         exchange_add(x, "WWW-Authenticate", "Bearer realm=\"mission-control\"");
-    exchange_error(x, e, field, NULL);
+    exchange_error(x, e, field, stream_query_text(field));
 }
 
 // ---------------------------------------------------------------- writing

@@ -79,13 +79,15 @@ enum err member_texts(const json_t *o, const char *field, char **at, size_t max,
     return ERR_OK;
 }
 
+// A word that is none and a number that is out of range are handed on as UINT32_MAX: the check of the whole, which knows what is
+// allowed, refuses that and says so.
 enum err member_word(const json_t *o, const char *field, unsigned (*find)(const char *), uint32_t *ret, bool *given,
                      struct fault *f)
 {
     const char *s = NULL;
     enum err e = member_str(o, field, &s, given, f);
     if (s && (*ret = find(s)) == 0)
-        return member_refuse(f, field, "It is none of the words allowed here");
+        *ret = UINT32_MAX;
     return e;
 }
 
@@ -93,8 +95,12 @@ enum err member_u32(const json_t *o, const char *field, uint32_t min, uint32_t *
 {
     uint64_t n = 0;
     bool there = false;
-    if (json_in_uint(o, key_of(field), min, UINT32_MAX, &n, &there) != ERR_OK)
-        return member_refuse(f, field, "It must be a whole number within its range");
+    if (json_in_uint(o, key_of(field), min, UINT32_MAX, &n, &there) != ERR_OK) {
+        if (!json_is_integer(json_object_get(o, key_of(field))))
+            return member_refuse(f, field, "It must be a whole number");
+        n = UINT32_MAX;
+        there = true;
+    }
     if (there)
         *ret = (uint32_t)n;
     if (given)

@@ -1,7 +1,10 @@
 #include "params.h"
+#include <stdio.h>
 #include <string.h>
 #include "check.h"
 #include "query.h"
+
+enum { WHY_MAX = 120 };
 
 struct value {
     struct text t;
@@ -33,15 +36,19 @@ static enum given get(struct request *r, const char *name, struct value *v)
     return GIVEN;
 }
 
-bool params_word(struct request *r, const char *name, unsigned (*find)(const char *), uint32_t *ret)
+bool params_word(struct request *r, const char *name, unsigned (*find)(const char *), const char *words, uint32_t *ret)
 {
     struct value v;
+    char why[WHY_MAX];
     enum given g = get(r, name, &v);
 
     if (g != GIVEN)
         return g == ABSENT;
     *ret = find(v.t.p);
-    return *ret != 0 || refuse(r, name, "It is none of the words allowed here");
+    if (*ret != 0)
+        return true;
+    snprintf(why, sizeof why, "It must be one of: %s", words);
+    return refuse(r, name, why);
 }
 
 bool params_id(struct request *r, const char *name, enum entity kind, uint64_t *ret, bool *nothing)
@@ -70,13 +77,16 @@ bool params_number(struct request *r, const char *name, uint64_t min, uint64_t m
 static bool place(struct request *r, const char *name, enum entity kind, uint64_t least, uint64_t *ret)
 {
     struct value v;
+    char why[WHY_MAX];
     enum given g = get(r, name, &v);
 
     if (g != GIVEN)
         return g == ABSENT;
     *ret = id_parse(kind, v.t.p);
-    return *ret != 0 || query_number(v.t, least, INT64_MAX, ret) ||
-           refuse(r, name, "It must be an id, as in the Link of the page before");
+    if (*ret != 0 || query_number(v.t, least, INT64_MAX, ret))
+        return true;
+    snprintf(why, sizeof why, "It must be an id, such as %s_42", entity_name(kind));
+    return refuse(r, name, why);
 }
 
 bool params_before(struct request *r, enum entity kind, uint64_t *ret)

@@ -7,7 +7,8 @@
 #include "request.h"
 
 // Each leaves *ret alone where the parameter is absent. False: it was at fault and the request has been answered.
-bool params_word(struct request *r, const char *name, unsigned (*find)(const char *), uint32_t *ret);
+// words: what find() knows, for those who gave something else.
+bool params_word(struct request *r, const char *name, unsigned (*find)(const char *), const char *words, uint32_t *ret);
 // An id that is none of its kind names nothing: *nothing becomes true.
 bool params_id(struct request *r, const char *name, enum entity kind, uint64_t *ret, bool *nothing);
 bool params_number(struct request *r, const char *name, uint64_t min, uint64_t max, uint64_t *ret);

@@ -125,3 +125,23 @@ enum err stream_query_read(struct stream_query *q, enum event_view view, struct 
     *field = NULL;
     return ERR_OK;
 }
+
+const char *stream_query_text(const char *field)
+{
+    static const char *const texts[][2] = {
+        { "include",       "A comma list of output and metrics, given once" },
+        { "types",         "A comma list of types of this stream, given once" },
+        { "desktopId",     "A comma list of at most 32 ids such as desktop_1, given once" },
+        { "agentId",       "A comma list of at most 32 ids such as agent_1, given once" },
+        { "lastEventId",   "The id of a frame, given once" },
+        { "Last-Event-ID", "The id of a frame, given once" },
+        { "session",       "The id of a session such as session_9, given once" },
+        { "offset",        "A whole number of octets, given once" },
+        { "stream",        "stdout or stderr, given once" },
+    };
+
+    for (size_t i = 0; field && i < sizeof texts / sizeof *texts; i++)
+        if (strcmp(texts[i][0], field) == 0)
+            return texts[i][1];
+    return NULL;
+}

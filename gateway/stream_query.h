@@ -24,3 +24,5 @@ MUST_USE enum err stream_query_read(struct stream_query *q, enum event_view view
                                     const char **field);
 // Only where to go on from, for streams that have no filter.
 MUST_USE enum err stream_query_last(struct text query, struct text last_event_id, bool *has_last, uint64_t *last);
+// What the parameter at fault takes, in a sentence; NULL for none.
+const char *stream_query_text(const char *field);

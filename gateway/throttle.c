@@ -11,6 +11,7 @@ struct entry {
     struct entry *chain;
     uint64_t key;
     uint64_t window_ms, last_ms, until_ms;
+    uint64_t before_ms;     // last_ms before the latest attempt
     uint32_t failed;
     uint8_t gave;           // of a pair: failures that were counted against the name
     bool known;             // of a pair: it has signed in
@@ -112,6 +113,7 @@ static void fail(struct entry *e, uint64_t now_ms)
     uint64_t wait_ms = THROTTLE_FIRST_MS;
 
     e->failed++;
+    e->before_ms = e->last_ms;
     e->last_ms = now_ms;
     for (uint32_t i = THROTTLE_FREE; i < e->failed && wait_ms < THROTTLE_MOST_MS; i++)
         wait_ms *= 2;
@@ -119,11 +121,16 @@ static void fail(struct entry *e, uint64_t now_ms)
         e->until_ms = now_ms + (wait_ms < THROTTLE_MOST_MS ? wait_ms : THROTTLE_MOST_MS);
 }
 
-static void forgive(struct entry *e, uint32_t n)
+// attempt_ms: when it began that now turns out not to have failed. The wait that it had begun is over, as one before it was: else
+// those who sign in as they should would keep the lock of their address, or of a name, alive for one another.
+static void forgive(struct entry *e, uint32_t n, uint64_t attempt_ms)
 {
     e->failed -= n < e->failed ? n : e->failed;
-    if (e->failed < THROTTLE_FREE)
+    bool latest = n && e->last_ms == attempt_ms;
+    if (e->failed < THROTTLE_FREE || latest)
         e->until_ms = 0;
+    if (latest)
+        e->last_ms = e->before_ms;
 }
 
 static uint64_t left_ms(const struct entry *e, uint64_t now_ms)
@@ -163,9 +170,10 @@ void throttle_won(struct throttle *t, struct throttle_pair p, uint64_t now_ms)
     if (!get_three(t, p, &x))
         return;
     age(x.address, now_ms);
-    forgive(x.address, x.pair->failed);
-    forgive(x.name, x.pair->gave);
-    forgive(x.pair, x.pair->failed);
+    uint64_t attempt_ms = x.pair->last_ms;
+    forgive(x.address, x.pair->failed, attempt_ms);
+    forgive(x.name, x.pair->gave, attempt_ms);
+    forgive(x.pair, x.pair->failed, attempt_ms);
     x.pair->gave = 0;
     x.pair->known = true;
 }
@@ -176,10 +184,11 @@ void throttle_void(struct throttle *t, struct throttle_pair p)
 
     if (!get_three(t, p, &x))
         return;
-    forgive(x.address, 1);
-    forgive(x.pair, 1);
+    uint64_t attempt_ms = x.pair->last_ms;
+    forgive(x.address, 1, attempt_ms);
+    forgive(x.pair, 1, attempt_ms);
     if (x.pair->gave) {
         x.pair->gave--;
-        forgive(x.name, 1);
+        forgive(x.name, 1, attempt_ms);
     }
 }

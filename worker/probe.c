@@ -118,9 +118,10 @@ static bool measure(struct probe *p, Wire__Metrics *m)
     }
     if (statvfs(p->c.home, &fs) == 0) {
         uint64_t unit = fs.f_frsize ? fs.f_frsize : 1, used = fs.f_blocks >= fs.f_bfree ? fs.f_blocks - fs.f_bfree : 0;
-        m->disk = probe_share(used, used + fs.f_bavail); // as df counts: what only root may use is no room
+        uint64_t room = used + fs.f_bavail; // as df counts: what only root may use is no room
+        m->disk = probe_share(used, room);
         m->disk_used_mib = used * unit / (1024 * 1024);
-        m->disk_total_mib = fs.f_blocks * unit / (1024 * 1024);
+        m->disk_total_mib = room * unit / (1024 * 1024);
     }
     m->probed_ms = clock_wall_ms();
     return true;

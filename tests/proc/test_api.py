@@ -206,7 +206,7 @@ MEMBERS = {  # body that is right, member -> values refused
     ('POST', '/api/auth/password'): ({'newPassword': 'violet kettle 42'}, {
         'newPassword': TEXT_BAD + PASSWORD_BAD + ['my admin is 42!'], 'currentPassword': TEXT_BAD + ['x' * 1025]}),
     ('POST', '/api/users'): ({'username': 'never-made', 'role': 'viewer'}, {
-        'username': TEXT_BAD + ['', 'x' * 65, 'a b', '-x', 'a/b', '../x', 'n\xfc'], 'role': TEXT_BAD + ['', 'root', 'Admin'],
+        'username': TEXT_BAD + ['', 'x' * 65, 'a b', '-x', 'a/b', '../x', 'n\xfc', 'System'], 'role': TEXT_BAD + ['', 'root', 'Admin'],
         'password': TEXT_BAD + PASSWORD_BAD + ['xx NEVER-made 42'], }),
     ('POST', '/api/workspaces'): ({'name': 'never-made', 'admin': {'username': 'never-made'}}, {
         'name': TEXT_BAD + ['', 'x' * 201, 'a\nb'],

@@ -287,6 +287,10 @@ def test_the_tour(fresh):
     # Settings, maintenance, webhooks.
     assert js(i, 'settings', 'set', '--alert-cpu', '70.5', '--retention-days', '9')['alertThresholds']['cpu'] == 70.5
     assert re.search(r'retention days +9', out(i, 'settings'))
+    for what, option in [(['maintenance', 'A new disk'], 'minutes'), (['user', 'add', 'eve'], 'role'), (['desktop', 'add', 'more'], 'driver'),
+                         (['workspace', 'add', 'more'], 'admin'), (['settings', 'set', '--alert-cpu', '200'], 'alert-cpu')]:
+        why = run(i, *what, code=1).stderr              # what the server misses is named as it is given here
+        assert ' --%s;' % option in why and 'mcctl %s --help' % ' '.join(what[:2 if what[0] != 'maintenance' else 1]) in why, why
     out(i, 'maintenance', 'A new disk', '--minutes', '30')
     assert 'system.maintenance' in out(i, 'events', '--type', 'system.maintenance')
     secret = os.path.join(i.dir, 'hook-secret')

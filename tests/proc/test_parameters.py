@@ -155,6 +155,7 @@ def test_query(own, op, p):
         a = judged(op, call(op.method, '%s?%s=%s' % (url, name, v)), (name, v))
         if want == 'bad':
             assert a.status == 400 and a.json.get('field') == name, (name, v, a)
+            assert v != 'nope' or all(w in a.json['error'] for w in deref(p['schema']).get('enum', [])), (name, a)   # it says what may stand there
         elif want == 'ok':
             assert a.status == 200, (name, v, a)
         else:
@@ -283,6 +284,17 @@ def with_member(body, path, text):
     return '{%s}' % ','.join(parts)
 
 
+
+def allowed(s, text):
+    """What a refusal is to tell: the words of a closed set, the ends of a range of whole numbers."""
+    s = rule(s)
+    if text == '"nope"':
+        return [w for w in s.get('enum', []) if w is not None]
+    if 'minimum' in s and 'maximum' in s and text in (str(s['minimum'] - 1), str(s['maximum'] + 1)):
+        return [str(s['minimum']), str(s['maximum'])]
+    return []
+
+
 BODIES = [(op, path, m, needed) for op in OPERATIONS if op.needs_body for path, m, needed in members(op.body)]
 
 
@@ -311,6 +323,7 @@ def test_member(own, op, path, m, needed):
         j = a.error(400)
         named = j.get('field', '')
         assert named == field or (j['code'] == 'BAD_JSON' and '\\u0000' in v), (field, v, a)
+        assert all(w in j['error'] for w in allowed(m, v)), (field, v, a)
     for v in NO_JSON:
         a = send(with_member(right, path, v))
         j = a.error(400)

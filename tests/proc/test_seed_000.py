@@ -214,6 +214,8 @@ def test_resource_metrics_per_desktop_and_aggregate(shared):
     assert min(x['cpu'] for x in running) <= r['cpu'] + 0.01 and r['cpu'] <= max(x['cpu'] for x in running)
     for k in ('memory', 'disk'):
         assert 0 < r[k]['used'] < r[k]['total'] and r[k]['percent'] == pytest.approx(100 * r[k]['used'] / r[k]['total'], abs=0.01)
+        shares = [x[k] for x in running]                                 # the whole is measured as its parts are
+        assert min(shares) - 0.1 <= r[k]['percent'] <= max(shares) + 0.1
     own = shared.api('GET', '/api/desktops/' + d['id']).ok()
     assert all(0 <= own[k] <= 100 for k in ('cpu', 'memory', 'disk'))
 

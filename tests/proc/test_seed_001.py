@@ -10,6 +10,7 @@ from harness import TASKS, Install, end, popen
 
 FEED = '/api/mission-control/stream'
 EVENTS = '/api/mission-control/events'
+SESSIONS = '/api/mission-control/sessions/'
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 PAYLOADS = {
@@ -136,6 +137,8 @@ def test_what_the_payloads_say(told):
     assert failed['payload']['error_code'] == 'exit_nonzero' and failed['payload']['error_message']
     ended = [e['payload'] for e in of(told, 'session.completed') if e['payload']['session_id'] == failed['entity_id']]
     assert [p['status'] for p in ended] == ['failed'] and ended[0]['duration_ms'] >= 0
+    for e in of(told, 'session.completed'):
+        assert e['payload']['duration_ms'] == told.i.api('GET', SESSIONS + e['entity_id']).ok()['durationMs']  # one figure, in the feed and in the session
     assert any(e['payload']['previous_status'] != 'offline' and e['payload']['new_status'] == 'offline' and e['entity_id'] == told.agent
                for e in of(told, 'agent.status_changed'))
     (maintenance,) = of(told, 'system.maintenance')

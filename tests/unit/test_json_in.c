@@ -45,6 +45,23 @@ static void refused(void **state)
     json_decref(o);
 }
 
+static void what_is_wrong(void **state)
+{
+    static const char *const rows[][2] = {
+        { "{\"a\":1,\"a\":2}", "column 10: a member stands there twice" }, { "{\"a\":\"\\u0000\"}", ": there is a NUL in a text" },
+        { "{\"a\":9223372036854775808}", ": a number is too large" }, { "{\"a\":\"\xff\"}", ": it is not UTF-8" },
+        { "{\"a\":", ": it ends too early" }, { "{} {}", ": something follows its end" }, { "{\"a\",1}", "line 1, column 5" },
+    };
+    (void)state;
+    for (unsigned i = 0; i < N_OF(rows); i++) {
+        json_t *o = NULL;
+        char why[100] = "";
+        assert_int_equal(json_in_parse(rows[i][0], strlen(rows[i][0]), &o, why, sizeof why), ERR_BAD_JSON);
+        if (!strstr(why, rows[i][1]))
+            fail_msg("%s: %s", rows[i][0], why);
+    }
+}
+
 static void nest(char *out, unsigned depth)
 {
     char *p = out;
@@ -133,6 +150,8 @@ static void members(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(refused), cmocka_unit_test(depth), cmocka_unit_test(members) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(refused), cmocka_unit_test(what_is_wrong), cmocka_unit_test(depth), cmocka_unit_test(members),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

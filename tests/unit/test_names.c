@@ -32,6 +32,7 @@ static const char *const words[] = {
         for (unsigned v = 1; v < PREFIX##_COUNT; v++) {                         \
             assert_non_null(set##_name(v));                                     \
             assert_int_equal(set##_find(set##_name(v)), v);                     \
+            assert_non_null(strstr(set##_words(), set##_name(v)));              \
         }                                                                       \
         for (unsigned i = 0; i < N_OF(words); i++)                              \
             if (set##_find(words[i])) {                                         \
@@ -39,6 +40,7 @@ static const char *const words[] = {
                 known |= 1u << set##_find(words[i]);                            \
             }                                                                   \
         assert_int_equal(known, (1u << PREFIX##_COUNT) - 2);                    \
+        assert_memory_equal(set##_words(), set##_name(1), strlen(set##_name(1))); \
         assert_int_equal(set##_find(NULL), 0);                                  \
         assert_int_equal(set##_find(""), 0);                                    \
         assert_int_equal(set##_find("no such word"), 0);                        \

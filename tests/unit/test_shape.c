@@ -324,7 +324,6 @@ static const struct {
     { KEY, "{\"name\":\"ci\"}", ERR_OK, NULL },
     { KEY, "{\"name\":\"ci\",\"role\":\"viewer\",\"expiresAt\":\"2026-03-15T10:00:01Z\"}", ERR_OK, NULL },
     { KEY, "{\"name\":1}", ERR_INVALID_FIELD, "name" },
-    { KEY, "{\"name\":\"ci\",\"role\":\"root\"}", ERR_INVALID_FIELD, "role" },
     { KEY, "{\"name\":\"ci\",\"expiresAt\":\"2026-03-15T10:00:00Z\"}", ERR_INVALID_FIELD, "expiresAt" },
     { KEY, "{\"name\":\"ci\",\"expiresAt\":\"tomorrow\"}", ERR_INVALID_FIELD, "expiresAt" },
     { KEY, "{\"name\":\"ci\",\"expiresAt\":1773568801}", ERR_INVALID_FIELD, "expiresAt" },

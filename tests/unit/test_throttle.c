@@ -138,6 +138,29 @@ static void a_success(void **state)
     assert_int_equal(take(1, 7, start), 2);
 }
 
+// Who signs in as he should does not keep the lock of the address alive that he shares with one who does not.
+static void a_success_adds_no_wait(void **state)
+{
+    uint64_t now = start;
+    (void)state;
+    for (unsigned i = 0; i < 6; i++, now += 2 * S)
+        assert_int_equal(take(1, 7, now), 0);
+    assert_int_equal(take(1, 8, now), 2);
+    now += 2 * S;
+    for (unsigned i = 0; i < 20; i++, now += MIN) { // one after the other, and nobody waits for the one before
+        for (unsigned k = 0; k < 3; k++) {
+            assert_int_equal(take(1, 8 + k, now), 0);
+            if (i < 10)
+                assert_true(take(1, 20, now) > 0); // as long as it is judged
+            won(1, 8 + k, now + 80);
+        }
+        assert_int_equal(take(1, 8, now + 100), 0);
+        throttle_void(t, (struct throttle_pair){ 1, 8 });
+    }
+    for (unsigned i = 0; i < 4; i++) // nor for a quiet quarter of an hour, once the failures are that long ago
+        assert_int_equal(take(1, 30 + i, now), 0);
+}
+
 static void not_judged(void **state)
 {
     (void)state;
@@ -171,7 +194,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(doubles), T(four_a_minute), T(time_zero), T(many_at_once), T(one_against_a_name), T(many_against_a_name), T(a_success),
-        T(not_judged), T(bounded),
+        T(a_success_adds_no_wait), T(not_judged), T(bounded),
     };
     throttle_free(NULL);
     return cmocka_run_group_tests(tests, NULL, NULL);

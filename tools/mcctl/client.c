@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "clock.h"
+#include "command.h"
 #include "crypto.h"
 #include "json_in.h"
 #include "term.h"
@@ -166,8 +167,21 @@ static bool repeatable(const struct client_req *r)
     return !r->method || r->idempotency || strcmp(r->method, "POST") != 0;
 }
 
+// The option that the server knows as that member or parameter; NULL: it is none.
+static const struct option *option_of(const struct command *c, const char *field)
+{
+    const struct option *o = NULL;
+
+    for (unsigned n = 0; c && (o = command_option(c, n)); n++)
+        if (o->to && strcmp(*o->to == '?' ? o->to + 1 : o->to, field) == 0)
+            break;
+    return o;
+}
+
 void client_complain(const struct client *c, const struct client_req *r, const struct client_answer *a)
 {
+    const struct option *o = option_of(c->command, a->field);
+
     if (a->err && !a->connected)
         term_say("cannot reach %s: %s (--url or MC_URL says where to ask)", c->keyring.url, a->text);
     else if (lost(a) && !repeatable(r))
@@ -178,6 +192,8 @@ void client_complain(const struct client *c, const struct client_req *r, const s
         term_say("%s (%s): no key was found; --key-file, MC_KEY_FILE or mcctl login gives one", a->text, a->code);
     else if (a->status == 401 && !r->bare)
         term_say("%s (%s): %s is not taken", a->text, a->code, c->keyring.from);
+    else if (o)
+        term_say("%s (%s, --%s; try mcctl %s --help)", a->text, a->code, o->name, c->command->words);
     else if (a->field[0])
         term_say("%s (%s, field %s)", a->text, a->code, a->field);
     else if (a->code[0])

@@ -11,7 +11,9 @@
 
 enum { CLIENT_BODY_MAX = 64 * 1024 * 1024, CLIENT_TEXT_MAX = 1024, CLIENT_LINK_MAX = HEAD_LINK_MAX };
 
+struct command;
 struct client {
+    const struct command *command; // by whose options a member at fault is named; NULL: none
     uv_loop_t loop;
     uv_timer_t timer;
     uv_async_t wake;

@@ -27,6 +27,7 @@ static int act(struct run *r)
         return r->command->run(r); // asks nobody
     if (!client_open(&r->client, run_opt(r, "url"), run_opt(r, "key-file"), run_opt(r, "ca-file"), &code))
         return code;
+    r->client.command = r->command;
     code = r->command->run(r);
     client_close(&r->client);
     return code;
