@@ -287,26 +287,6 @@ static void answer_empty(struct fleet *f, struct worker *w)
     answer(f, w, ERR_OK, &none);
 }
 
-// A command may have written something before the poll that names its session is here.
-static void remember_told(struct worker *w, const Wire__WorkOrders *o)
-{
-    uint64_t *list = o->n_assignments ? realloc(w->told, o->n_assignments * sizeof *list) : NULL;
-    if (!list)
-        return; // its output is heard a poll later
-    w->told = list;
-    w->n_told = o->n_assignments;
-    for (size_t i = 0; i < o->n_assignments; i++)
-        list[i] = o->assignments[i]->session;
-}
-
-static bool worker_has(const struct worker *w, uint64_t session)
-{
-    for (size_t i = 0; i < w->n_told; i++)
-        if (w->told[i] == session)
-            return true;
-    return worker_named(w, session);
-}
-
 // Answers the held poll if there is anything to say.
 static void tell(struct fleet *f, struct worker *w)
 {
@@ -327,7 +307,6 @@ static void tell(struct fleet *f, struct worker *w)
         w->probes_dirty = false;
     if (os.o.n_assignments > w->free)
         log_debug("worker %s is told of %zu sessions with %u slots free", w->name, os.o.n_assignments, w->free);
-    remember_told(w, &os.o);
     w->free -= os.o.n_assignments < w->free ? (uint32_t)os.o.n_assignments : w->free;
     answer(f, w, ERR_OK, &os.o);
 }
@@ -414,7 +393,7 @@ enum err fleet_greeted(struct fleet *f, uint64_t worker, const char *name, uint6
     w->heard = turn_log_ms(f->conf.turns);
     w->seen_ms = clock_wall_ms();
     w->free = 0;
-    w->n_running = w->n_told = 0;
+    w->n_running = 0;
     memset(w->figured, 0, sizeof w->figured);
     w->probes_dirty = true;
     crypto_random(w->token, sizeof w->token);
@@ -571,7 +550,30 @@ static void bound(Wire__Metrics *m)
             *share[i] = METRIC_MAX;
 }
 
-// Only what this worker may speak of is passed on: output of sessions it holds, metrics of desktops it probes.
+// Whose session it is, and what it is about, is in the store: a worker may say anything.
+static bool own_output(struct fleet *f, struct txn *t, const struct worker *w, Wire__LiveOutput *o)
+{
+    Rec__Session *s;
+    if (kind_get(t, &f->arena, KIND_SESSION, o->workspace, o->session, &s) || s->worker != w->id)
+        return false;
+    o->task = s->task;
+    o->desktop = s->desktop;
+    o->agent = s->agent;
+    return true;
+}
+
+static void pass_output(struct fleet *f, const struct worker *w, const Wire__Live *live, Wire__Live *out)
+{
+    struct txn *t;
+    if (!live->n_output || store_begin(f->conf.store, false, &t))
+        return;
+    for (size_t i = 0; i < live->n_output; i++)
+        if (own_output(f, t, w, live->output[i]))
+            out->output[out->n_output++] = live->output[i];
+    store_abort(t);
+}
+
+// Only what this worker may speak of is passed on: output of its sessions, metrics of desktops it probes.
 void fleet_live(struct fleet *f, const Wire__Live *live)
 {
     Wire__Live out = WIRE__LIVE__INIT;
@@ -583,12 +585,7 @@ void fleet_live(struct fleet *f, const Wire__Live *live)
     out.metrics = arena_alloc(&f->arena, (live->n_metrics + 1) * sizeof *out.metrics);
     if (!out.output || !out.metrics)
         return;
-    for (size_t i = 0; i < live->n_output; i++) {
-        const Wire__LiveOutput *o = live->output[i];
-        struct desktop *d = map_get(&f->desktops, o->desktop);
-        if (d && d->workspace == o->workspace && worker_has(w, o->session))
-            out.output[out.n_output++] = live->output[i];
-    }
+    pass_output(f, w, live, &out);
     for (size_t i = 0; i < live->n_metrics; i++) {
         Wire__LiveMetrics *m = live->metrics[i];
         struct desktop *d = map_get(&f->desktops, m->desktop);
