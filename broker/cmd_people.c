@@ -172,6 +172,8 @@ enum err cmd_password_set(struct work *w)
     e = work_get(w, KIND_USER, w->workspace, w->user, &u, &old);
     if (e)
         return e;
+    if (w->role < u->role) // a user's first password needs no current one: with it a weak key would become a strong session
+        return work_refuse(w, ERR_FORBIDDEN, NULL, "The key's role is lower than your own");
     if (strcmp(u->password, m->verified) != 0)
         return work_refuse(w, ERR_BAD_STATE, NULL, "The password was changed meanwhile");
     e = end_all(w, INDEX_SIGNIN_USER, u, w->key);

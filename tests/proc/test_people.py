@@ -449,6 +449,8 @@ def test_a_first_password_needs_no_old_one(own):
     key = b.call('POST', KEYS, {'name': 'k'}).ok(201)['key']
     own.api('POST', PASSWORD, {'newPassword': 'mountain river tango'}, key=key).error(400, 'MISSING_FIELD', field='currentPassword')
     assert not next(x for x in own.api('GET', USERS).ok() if x['username'] == 'admin')['hasPassword']
+    weak = own.api('POST', KEYS, {'name': 'weak', 'role': 'viewer'}).ok(201)['key']     # it must not become a session of the admin's
+    own.api('POST', PASSWORD, {'newPassword': 'mountain river tango'}, key=weak).error(403, 'FORBIDDEN')
     assert own.api('POST', PASSWORD, {'newPassword': 'mountain river tango'}).status == 204      # the admin's, by the first key
     assert next(x for x in own.api('GET', USERS).ok() if x['username'] == 'admin')['hasPassword']
     own.api('POST', PASSWORD, {'newPassword': 'mountain river tango'}).error(400, 'MISSING_FIELD', field='currentPassword')
