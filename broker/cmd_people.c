@@ -1,7 +1,6 @@
 // Commands on users, their sessions and workspaces. A password comes as what argon2id made of it; what a gateway compared it with
 // comes too, so that a change in between is noticed here, where there is an order.
 #include <string.h>
-#include <strings.h>
 #include "commands.h"
 #include "crypto.h"
 #include "store_account.h"
@@ -63,8 +62,6 @@ static enum err spare_last_admin(struct work *w, const Rec__User *u)
 static enum err name_free(struct work *w, const char *name, const char *field)
 {
     Rec__User *u;
-    if (strcasecmp(name, "system") == 0) // who the audit trail says it was when nobody did it
-        return work_refuse(w, ERR_NAME_TAKEN, field, "This name is the system's own");
     enum err e = account_user_by_name(w->txn, w->arena, name, &u);
     return e == ERR_NOT_FOUND ? ERR_OK : e ? e : work_refuse(w, ERR_NAME_TAKEN, field, NULL);
 }
@@ -175,6 +172,8 @@ enum err cmd_password_set(struct work *w)
     e = work_get(w, KIND_USER, w->workspace, w->user, &u, &old);
     if (e)
         return e;
+    if (w->role < u->role) // a user's first password needs no current one: with it a weak key would become a strong session
+        return work_refuse(w, ERR_FORBIDDEN, NULL, "The key's role is lower than your own");
     if (strcmp(u->password, m->verified) != 0)
         return work_refuse(w, ERR_BAD_STATE, NULL, "The password was changed meanwhile");
     e = end_all(w, INDEX_SIGNIN_USER, u, w->key);

@@ -173,13 +173,14 @@ static enum err look_on(struct work *w, Rec__Webhook *h)
     return e;
 }
 
-// Delivered, given up, or passed over.
+// Delivered, given up, or passed over. Each delivery writes to the log: while there is no room the next one waits for HookNext, which
+// is refused till then.
 static enum err done_with(struct work *w, Rec__Webhook *h)
 {
     if (h->event > h->position)
         h->position = h->event;
     nothing_under_way(h);
-    return h->enabled ? look_on(w, h) : ERR_OK;
+    return h->enabled && !w->turn->batch->full ? look_on(w, h) : ERR_OK;
 }
 
 static enum err is_kept(struct work *w, uint64_t event, bool *ret)

@@ -286,18 +286,6 @@ static void answer_empty(struct fleet *f, struct worker *w)
     answer(f, w, ERR_OK, &none);
 }
 
-// A command may have written something before the poll that names its session is here.
-static void remember_told(struct worker *w, const Wire__WorkOrders *o)
-{
-    uint64_t *list = o->n_assignments ? realloc(w->told, o->n_assignments * sizeof *list) : NULL;
-    if (!list)
-        return; // its output is heard a poll later
-    w->told = list;
-    w->n_told = o->n_assignments;
-    for (size_t i = 0; i < o->n_assignments; i++)
-        list[i] = o->assignments[i]->session;
-}
-
 // Answers the held poll if there is anything to say.
 static void tell(struct fleet *f, struct worker *w)
 {
@@ -318,7 +306,6 @@ static void tell(struct fleet *f, struct worker *w)
         w->probes_dirty = false;
     if (os.o.n_assignments > w->free)
         log_debug("worker %s is told of %zu sessions with %u slots free", w->name, os.o.n_assignments, w->free);
-    remember_told(w, &os.o);
     w->free -= os.o.n_assignments < w->free ? (uint32_t)os.o.n_assignments : w->free;
     answer(f, w, ERR_OK, &os.o);
 }
@@ -411,7 +398,7 @@ enum err fleet_greeted(struct fleet *f, uint64_t worker, const char *name, uint6
     w->heard = turn_log_ms(f->conf.turns);
     w->seen_ms = clock_wall_ms();
     w->free = 0;
-    w->n_running = w->n_told = 0;
+    w->n_running = 0;
     memset(w->figured, 0, sizeof w->figured);
     w->probes_dirty = true;
     crypto_random(w->token, sizeof w->token);

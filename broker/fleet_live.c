@@ -7,6 +7,7 @@
 #include <string.h>
 #include "clock.h"
 #include "fleet_state.h"
+#include "kind.h"
 #include "names.h"
 #include "own.h"
 
@@ -21,14 +22,6 @@ static struct worker *by_token(const struct fleet *f, ProtobufCBinaryData token)
             return w;
     }
     return NULL;
-}
-
-static bool worker_has(const struct worker *w, uint64_t session)
-{
-    for (size_t i = 0; i < w->n_told; i++)
-        if (w->told[i] == session)
-            return true;
-    return worker_named(w, session);
 }
 
 // A cpu is busy for moments all the time: it is judged by its mean, of more than one probe.
@@ -80,15 +73,27 @@ static void bound(Wire__Metrics *m)
             *share[i] = METRIC_MAX;
 }
 
-// Only output of sessions that it holds.
-static void take_output(const struct fleet *f, const struct worker *w, const Wire__Live *live, Wire__Live *out)
+// Whose session it is, and what it is about, is in the store: a worker may say anything.
+static bool own_output(struct fleet *f, struct txn *t, const struct worker *w, Wire__LiveOutput *o)
 {
-    for (size_t i = 0; i < live->n_output; i++) {
-        const Wire__LiveOutput *o = live->output[i];
-        const struct desktop *d = map_get(&f->desktops, o->desktop);
-        if (d && d->workspace == o->workspace && worker_has(w, o->session))
+    Rec__Session *s;
+    if (kind_get(t, &f->arena, KIND_SESSION, o->workspace, o->session, &s) || s->worker != w->id)
+        return false;
+    o->task = s->task;
+    o->desktop = s->desktop;
+    o->agent = s->agent;
+    return true;
+}
+
+static void take_output(struct fleet *f, const struct worker *w, const Wire__Live *live, Wire__Live *out)
+{
+    struct txn *t;
+    if (!live->n_output || store_begin(f->conf.store, false, &t))
+        return;
+    for (size_t i = 0; i < live->n_output; i++)
+        if (own_output(f, t, w, live->output[i]))
             out->output[out->n_output++] = live->output[i];
-    }
+    store_abort(t);
 }
 
 // Only metrics of desktops that it probes.

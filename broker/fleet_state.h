@@ -50,8 +50,6 @@ struct worker {
     void *poll;                   // NULL: none held
     Wire__Holding *running;       // what the poll named
     size_t n_running;
-    uint64_t *told;               // sessions of the last answer that gave it some: its next poll will name them
-    size_t n_told;
     bool probes_dirty, dirty;
     uint64_t figures[WORKER_FIGURE_N]; // as last told
     uint8_t figured[WORKER_FIGURE_N];  // which it told

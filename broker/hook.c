@@ -558,6 +558,10 @@ enum err hooks_orders(struct hooks *h, struct txn *t, struct arena *a, uint64_t 
         } else if (!e) {
             octets += list[n++]->row.len;
             k->told = now(h);
+        } else if (e == ERR_CORRUPT) { // it alone: the worker has other things to do
+            log_error("webhook_%llu, delivery_%llu: %s", (unsigned long long)k->id, (unsigned long long)k->delivery, err_text(e));
+            leave_taker(k);
+            park(k);
         } else if (e != ERR_AGAIN) {
             return e;
         }

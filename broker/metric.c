@@ -2,8 +2,8 @@
 #include <stdlib.h>
 #include "event.h"
 
-// Rings in memory have a little more room than they are asked for, so that "the last ten minutes" is still there when the question
-// arrives; rings of pages have one page more, since the newest is never full.
+// Rings have a little more room than they are asked for, so that "the last ten minutes" and "the last day" are still there when the
+// question arrives; rings of pages have one page more than that, since the newest is never full.
 enum { SECONDS = 660, TENS = 1470, SAMPLES_MAX = 60000 }; // the last: what a step takes, so that counts stay in 16 bits and sums in 32
 
 static const struct {
@@ -11,11 +11,11 @@ static const struct {
 } levels[LEVEL_N] = {
     [LEVEL_SECOND]  = { 1, SECONDS - 1, 0 },
     [LEVEL_TEN]     = { 10, TENS - 1, 0 },
-    [LEVEL_MINUTE]  = { 60, 24 * 60, 25 },
-    [LEVEL_QUARTER] = { 15 * 60, 31 * 24 * 4, 51 },
+    [LEVEL_MINUTE]  = { 60, 24 * 60 + 10, 26 },
+    [LEVEL_QUARTER] = { 15 * 60, 31 * 24 * 4 + 2, 51 },
     [LEVEL_HOUR]    = { 3600, 366 * 24, 148 },
 };
-_Static_assert(25 + 51 + 148 <= 226, "metric.h says how many pages there are at most");
+_Static_assert(26 + 51 + 148 <= 226, "metric.h says how many pages there are at most");
 
 uint64_t metric_step_ms(enum metric_level level)
 {

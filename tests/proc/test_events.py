@@ -170,11 +170,12 @@ def test_numbers_are_clamped(own):
 
 
 def test_kept_answers_are_never_stale(own):
+    newest = EVENTS + '?limit=1&type=task.updated'     # not an alert that the machine may raise
     for n in range(8):
         a = own.api('PATCH', TASKS + '/' + own.ids['done'], {'title': 'changed %d' % n}, gw=n % 2)
         a.ok()
         for gw in (0, 1):
-            assert own.api('GET', EVENTS + '?limit=1', gw=gw, seen=a).ok()['events'][0]['payload']['new_value'] == 'changed %d' % n
-    etag = own.api('GET', EVENTS + '?limit=1').headers['ETag']
-    assert own.api('GET', EVENTS + '?limit=1', headers={'If-None-Match': etag}).status == 304
+            assert own.api('GET', newest, gw=gw, seen=a).ok()['events'][0]['payload']['new_value'] == 'changed %d' % n
+    etag = own.api('GET', newest).headers['ETag']
+    assert own.api('GET', newest, headers={'If-None-Match': etag}).status == 304
 

@@ -384,8 +384,9 @@ def test_hostile_text_is_shown_harmless(shared):
     e = shared.task('true # ' + EVIL)                   # a title may not have them, content may
     assert SHOWN in out(shared, 'task', 'show', e['id'])
     assert EVIL in out(shared, 'task', 'show', e['id'], '--raw')
-    assert js(shared, 'task', 'show', e['id'])['content'] == 'true # ' + EVIL
-    for args in (['task', 'show', e['id']], ['logs', t['id']], ['task', 'list', '--limit', '5'], ['activities', '-n', '5']):
+    assert js(shared, 'task', 'show', e['id'])['content'] == 'true # ' + EVIL == js(shared, 'task', 'show', e['id'], '--raw')['content']
+    shown = [['task', 'show', e['id']], ['logs', t['id']], ['task', 'list', '--limit', '5'], ['activities', '-n', '5']]
+    for args in shown + [['--json', *a] for a in shown + [['events', '-n', '5'], ['logs', '-f', t['id']]]]:
         term = Terminal(shared, *args)
         assert term.end() == 0
         assert others_escapes(term.text()) == [c for c in term.text() if c == '\t'], term.text()

@@ -83,7 +83,7 @@ def test_the_broker_counts_what_is_done(own):
         assert after[name,] > before[name,], name
     rows = after['mc_broker_newest_event',] - before['mc_broker_newest_event',]
     assert rows >= 3 + 2 + 4 and after['mc_broker_events_total',] - before['mc_broker_events_total',] == rows
-    assert after['mc_broker_newest_event',] == int(a.headers['X-Mc-Sequence'])
+    assert after['mc_broker_newest_event',] <= int(a.headers['X-Mc-Sequence'])    # the machine itself may have had an event
     assert after['mc_broker_oldest_event',] == 1 and after['mc_broker_workers',] == 2
     assert 0 < after['mc_broker_store_bytes',] < after['mc_broker_store_max_bytes',]
     assert after['mc_broker_resident_memory_bytes',] > 1e6 and after['mc_broker_open_fds',] > 5
@@ -168,7 +168,8 @@ def test_the_gateway_counts_its_own(own):
     assert after['mc_gateway_broker_up',] == 1
     assert after['mc_gateway_connections_total',] >= before['mc_gateway_connections_total',] + 10
     assert after['mc_gateway_connections',] >= 1
-    assert after['mc_gateway_broker_items_total', ('kind', 'command')] == base['mc_gateway_broker_items_total', ('kind', 'command')] + 1
+    commands = [f['mc_gateway_broker_items_total', ('kind', 'command')] for f in (base, after)]
+    assert commands[0] + 1 <= commands[1] <= commands[0] + 3                       # that a key is in use may have been told meanwhile
     cache = [sum(v for k, v in f.items() if k[0] == 'mc_gateway_cache_requests_total') for f in (base, after)]
     assert cache[1] == cache[0] + 5
     took = [sum(v for k, v in f.items() if k[0] == 'mc_gateway_http_request_duration_seconds_count') for f in (base, after)]

@@ -31,6 +31,7 @@ def own():
     i.wait_task(i.failed, 'failed')
     i.wait_task(i.review, 'review')
     i.second = i.api('POST', DESKTOPS, {'name': 'DataAnalyst', 'driver': 'local'}).ok(201)['id']
+    wait_until('both run', lambda: {d['status'] for d in i.api('GET', DESKTOPS).ok()} == {'running'}, 20)     # no row comes of it later
     i.moved = i.task('true', title='moves')['id']
     i.api('PATCH', TASKS + '/' + i.moved, {'title': 'moved', 'priority': 'high'}).ok()
     i.api('PATCH', TASKS + '/' + i.moved, {'desktopId': i.second}).ok()

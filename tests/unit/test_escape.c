@@ -57,6 +57,26 @@ static void rows(void **state)
     assert_string_equal(whole("a\0b", 3, true), "a\\x00b");
 }
 
+static void json(void **state)
+{
+    static const struct { const char *in, *out; } table[] = { // NULL: alike
+        { "", NULL },
+        { "{\"a\":[1, true],\n\t\"b\":\"\\u001b gr\xc3\xbc\xc3\x9f \xf0\x9f\x98\x80\"}\n", NULL },
+        { "\"\x7f\xc2\x9b" "31m\"", "\"\\u007f\\u009b31m\"" },
+        { "\"a\xe2\x80\xae" "b\xef\xbb\xbf\"", "\"a\\u202eb\\ufeff\"" },
+        { "\"\xf3\xa0\x81\x81\"", "\"\\udb40\\udc41\"" },
+        { "\"\x9b\xe2\x82", "\"\\ufffd\\ufffd\\ufffd" }, // none, and cut
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        struct buf b;
+        buf_init(&b, sizeof got);
+        escape_json(&b, table[i].in, strlen(table[i].in));
+        assert_string_equal(buf_cstr(&b), table[i].out ? table[i].out : table[i].in);
+        buf_fini(&b);
+    }
+}
+
 static void every_octet_and_pair(void **state)
 {
     char in[2];
@@ -100,6 +120,8 @@ static void pieces(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(rows), cmocka_unit_test(every_octet_and_pair), cmocka_unit_test(pieces) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rows), cmocka_unit_test(json), cmocka_unit_test(every_octet_and_pair), cmocka_unit_test(pieces),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 // links: broker common lmdb xxhash protobuf-c sodium jansson uv systemd nng
 // Workers that are told to drain, as the fleet sees it, under a pretended clock, on a real store with real turns: no more work, their
-// desktops go to others, the order is repeated with each poll, and it lasts until they start anew.
+// desktops go to others, the order is repeated with each poll, and it lasts until they start anew. And what a worker may say of output.
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -30,6 +30,9 @@ static struct {
     struct hooks *hooks[4];
     unsigned n_fleets;
     struct told { unsigned answers, assignments; bool drain; } told[3]; // of each worker's polls
+    uint8_t token[3][16];
+    Wire__LiveOutput heard;       // the last output that was passed on
+    unsigned n_heard;
 } on;
 
 static void committed_cb(void *u, const struct batch *b)
@@ -58,7 +61,8 @@ static void answer_cb(void *poll, Wire__Answer *a)
 static void publish_cb(void *u, const Wire__Live *live)
 {
     (void)u;
-    (void)live;
+    for (size_t i = 0; i < live->n_output; i++, on.n_heard++)
+        on.heard = *live->output[i];
 }
 
 static void awake_cb(uv_timer_t *t)
@@ -99,11 +103,10 @@ static void greet(uint64_t worker, uint64_t incarnation)
 {
     static char names[3][4] = { "", "w1", "w2" };
     Wire__WorkerHello hello = WIRE__WORKER_HELLO__INIT;
-    uint8_t token[16];
     hello.worker = worker;
     hello.incarnation = incarnation;
     assert_int_equal(propose(WIRE__ITEM__BODY_WORKER_HELLO, &hello, SENDER_BROKER), ERR_OK);
-    assert_int_equal(fleet_greeted(on.fleet, worker, names[worker], incarnation, token), ERR_OK);
+    assert_int_equal(fleet_greeted(on.fleet, worker, names[worker], incarnation, on.token[worker]), ERR_OK);
     settle();
 }
 
@@ -251,12 +254,53 @@ static void told_to_drain(void **state)
     assert_int_equal(poll(1)->assignments, 1);
 }
 
+// How much of it is passed on.
+static unsigned says(uint64_t worker, uint64_t workspace, uint64_t session)
+{
+    Wire__Live live = WIRE__LIVE__INIT;
+    Wire__LiveOutput one = WIRE__LIVE_OUTPUT__INIT, *list[1] = { &one };
+    one.workspace = workspace;
+    one.session = session;
+    one.task = one.agent = 77;
+    one.desktop = 1;
+    live.output = list;
+    live.n_output = 1;
+    live.token = (ProtobufCBinaryData){ sizeof on.token[worker], on.token[worker] };
+    on.n_heard = 0;
+    fleet_live(on.fleet, &live);
+    return on.n_heard;
+}
+
+// After told_to_drain: session 1 was given to worker 2, session 2 to worker 1.
+static void output_of_its_sessions_alone(void **state)
+{
+    Wire__WorkPoll m = WIRE__WORK_POLL__INIT;
+    Wire__Holding held = WIRE__HOLDING__INIT, *list[1] = { &held };
+    (void)state;
+    assert_int_equal(says(1, 1, 2), 1); // before a poll has named it
+    assert_true(on.heard.task == 2 && on.heard.desktop == 1 && on.heard.agent == 1); // what it is of, it does not say
+    assert_int_equal(says(2, 1, 2), 0);
+    held.session = 2;
+    m.slots = 4;
+    m.running = list;
+    m.n_running = 1;
+    fleet_poll(on.fleet, 2, &m, &on.told[2]); // whatever it names
+    settle();
+    assert_int_equal(says(2, 1, 2), 0);
+    assert_int_equal(says(2, 1, 1), 1);
+    assert_int_equal(says(1, 2, 2), 0);
+    assert_int_equal(says(1, 1, 9), 0);
+}
+
 int main(void)
 {
     int ok;
     if (crypto_init())
         return 1;
     log_init("test", log_level_find("error", &ok));
-    const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(told_to_drain, set_up, tear_down) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(told_to_drain, set_up),
+        cmocka_unit_test_teardown(output_of_its_sessions_alone, tear_down),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -499,6 +499,48 @@ static void what_is_refused_is_asked_again(void **state)
     assert_int_equal(deliver_one(1), event);
 }
 
+// What a delivery writes grows the store: those that come next wait for room.
+static void the_store_is_full(void **state)
+{
+    (void)state;
+    make_hook("task.created");
+    make_events(3);
+    uint64_t last = on.batch.newest;
+    decide();
+    on.batch.full = 1;
+    assert_int_equal(deliver_one(1), last - 2);
+    for (int i = 0; i < 3; i++) {
+        hooks_tick(on.hooks);
+        assert_int_equal(deliver_one(1), 0);
+    }
+    on.batch.full = 0;
+    hooks_tick(on.hooks);
+    assert_int_equal(deliver_one(1), last - 1);
+    assert_int_equal(deliver_one(1), last);
+}
+
+// One that cannot be read holds up itself, and nothing else that the worker is told.
+static void a_damaged_webhook(void **state)
+{
+    struct key k = { .n = 0 };
+    struct txn *t;
+    (void)state;
+    make_hook("task.created");
+    make_hook("task.created");
+    make_events(1);
+    decide();
+    assert_int_equal(store_begin(on.store, true, &t), ERR_OK);
+    kind_key(KIND_WEBHOOK, 1, 1, &k);
+    assert_int_equal(store_put(t, DB_WEBHOOK, &k, "\xff\xff", 2), ERR_OK);
+    assert_int_equal(store_commit(t), ERR_OK);
+    poll(1, 4, NULL, 0);
+    assert_int_equal(n_orders, 1);
+    assert_int_equal(orders[0]->webhook, 2);
+    hooks_tick(on.hooks); // tried again, and again in vain
+    poll(1, 4, NULL, 0);
+    assert_int_equal(n_orders, 0);
+}
+
 static void deleted_and_disabled_in_every_state(void **state)
 {
     (void)state;
@@ -591,13 +633,14 @@ static void slots_are_shared_out(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-    log_init("test_hook", LOG_ERROR);
+    log_init("test_hook", LOG_ERROR); // the damaged one is told
     if (crypto_init())
         return 1;
     const struct CMUnitTest tests[] = {
         T(each_event_once_and_in_order), T(one_worker_at_a_time_and_another_when_it_is_gone), T(a_lease_runs_out), T(failures_wait),
         T(a_broker_that_starts_anew), T(a_quiet_one_does_not_read_the_log_again), T(a_long_way_to_the_next),
-        T(what_is_refused_is_asked_again), T(deleted_and_disabled_in_every_state), T(a_test_waits_for_what_is_out), T(slots_are_shared_out),
+        T(what_is_refused_is_asked_again), T(the_store_is_full), T(a_damaged_webhook), T(deleted_and_disabled_in_every_state),
+        T(a_test_waits_for_what_is_out), T(slots_are_shared_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -229,6 +229,8 @@ static void which_level(void **state)
         { H, H, 11, ever, LEVEL_TEN, 20 },                  { H, H, 3600, ever, LEVEL_TEN, 3600 },
         { 24 * H, 24 * H, 61, ever, LEVEL_MINUTE, 120 },    { 31 * D, 31 * D, 1, ever, LEVEL_QUARTER, 1800 },
         { 366 * D, 366 * D, 86400, ever, LEVEL_HOUR, 86400 }, { S, S, 1, never, LEVEL_MINUTE, 60 },
+        // a question that was a moment on its way
+        { 24 * H + M, 24 * H + M, 0, ever, LEVEL_MINUTE, 60 }, { 31 * D + 15 * M, 31 * D + 15 * M, 1, ever, LEVEL_QUARTER, 1800 },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct metric_choice c;

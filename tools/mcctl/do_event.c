@@ -97,7 +97,7 @@ static bool line_cb(void *u, const json_t *e, const char *text, size_t n)
     if (!wanted(r, e))
         return true;
     if (r->json) {
-        buf_put(&r->out, text, n);
+        run_put_json(r, text, n);
         buf_putc(&r->out, '\n');
     } else {
         event_line(r, e);

@@ -251,7 +251,7 @@ static bool frame_cb(void *u, const json_t *e, const char *text, size_t n)
     const json_t *data = show_at(e, "payload.data");
 
     if (o->r->json) {
-        buf_put(&o->r->out, text, n);
+        run_put_json(o->r, text, n);
         buf_putc(&o->r->out, '\n');
         term_buf(STDOUT_FILENO, &o->r->out);
     } else if (strcmp(type, "task.output") == 0 && data) {

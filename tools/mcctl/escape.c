@@ -131,3 +131,30 @@ void escape_text(struct buf *out, const char *text, size_t n, bool lines)
     escape_feed(&e, out, text, n);
     escape_end(&e, out);
 }
+
+static void json_character(struct buf *out, uint32_t c)
+{
+    if (c > 0xffff)
+        buf_printf(out, "\\u%04x\\u%04x", 0xd7c0 + (c >> 10), 0xdc00 + (c & 0x3ff));
+    else
+        buf_printf(out, "\\u%04x", c);
+}
+
+void escape_json(struct buf *out, const char *json, size_t n)
+{
+    const uint8_t *s = (const uint8_t *)json;
+
+    for (size_t i = 0, k; i < n; i += k) {
+        for (k = 0; i + k < n && s[i + k] < 0x7f;) // its white space too
+            k++;
+        size_t len = k ? 0 : utf8_len(s + i, n - i);
+        uint32_t c = len ? decode(s + i, len) : 0xfffd;
+        if (k)
+            buf_put(out, s + i, k);
+        else if (len && !escape_needed(c))
+            buf_put(out, s + i, len);
+        else
+            json_character(out, c);
+        k = k ? k : len ? len : 1;
+    }
+}

@@ -19,5 +19,7 @@ void escape_feed(struct escape *e, struct buf *out, const void *text, size_t n);
 void escape_end(struct escape *e, struct buf *out);
 // A whole text at once.
 void escape_text(struct buf *out, const char *text, size_t n, bool lines);
+// JSON, which has them in its strings alone: the same JSON, with \u in their place.
+void escape_json(struct buf *out, const char *json, size_t n);
 // Whether a character is one of those.
 bool escape_needed(uint32_t c);

@@ -15,7 +15,8 @@ static const char *const topics[][2] = {
       "where only one has it." },
     { "Output",
       "Control characters, marks that turn the direction of writing and invisible characters of what others wrote are shown as "
-      "\\x1b or \\u202e; --raw lets them through. --json gives the server's JSON: an array for a list, one object a line for a stream. "
+      "\\x1b or \\u202e; --raw lets them through. --json gives the server's JSON, where they are \\u202e too: an array for a list, "
+      "one object a line for a stream. "
       "Colour is for terminals, and not with NO_COLOR or --no-color." },
     { "Exit status",
       "0 done. 1 it failed. 2 it was called wrongly. 3 there is no such thing. 4 the key is not taken or its role does not allow it. "

@@ -312,9 +312,17 @@ json_t *run_ask(struct run *r, const char *method, bool with_body, int *ret_stat
 
 // ---------------------------------------------------------------- printing
 
+void run_put_json(struct run *r, const char *text, size_t n)
+{
+    if (r->raw)
+        buf_put(&r->out, text, n);
+    else
+        escape_json(&r->out, text, n);
+}
+
 void run_print_json(struct run *r)
 {
-    buf_put(&r->out, answer.body.data, answer.body.len);
+    run_put_json(r, (const char *)answer.body.data, answer.body.len);
     if (answer.body.len && answer.body.data[answer.body.len - 1] != '\n')
         buf_putc(&r->out, '\n');
     term_buf(STDOUT_FILENO, &r->out);
@@ -452,7 +460,7 @@ bool lister_item(void *u, const json_t *o, const char *text, size_t n)
     l->left--;
     if (l->r->json) {
         buf_puts(&l->r->out, l->n ? ",\n" : "\n");
-        buf_put(&l->r->out, text, n);
+        run_put_json(l->r, text, n);
     } else if (!row(l, o)) {
         l->failed = true;
         return false;
@@ -646,7 +654,7 @@ static bool text_cb(void *u, const uint8_t *p, size_t n)
     struct run *r = u;
     static struct escape e = { .lines = true };
 
-    if (r->raw || r->json)
+    if (r->raw)
         buf_put(&r->out, p, n);
     else
         escape_feed(&e, &r->out, p, n);

@@ -45,7 +45,9 @@ bool run_body(struct run *r, void (*more)(struct run *r, struct json *j), unsign
 // Asks r->path. NULL body: none. The answer's object, or NULL where there is none or *ret_status is not 0. Free with json_decref.
 json_t *run_ask(struct run *r, const char *method, bool with_body, int *ret_status);
 json_t *run_ask_safe(struct run *r, const char *method, bool with_body, const char *idempotency, int *ret_status);
-// The last answer's text, as it came: for --json. Lent until the next one.
+// JSON of the server's into r->out, for --json: harmless for a terminal unless --raw.
+void run_put_json(struct run *r, const char *text, size_t n);
+// The last answer's text: for --json.
 void run_print_json(struct run *r);
 void run_print_line(struct run *r, const json_t *o);
 // A new password: asked for twice on a terminal, else a line of standard input. false: it has said why, r->status is set.
