@@ -564,10 +564,11 @@ static bool own_output(struct fleet *f, struct txn *t, const struct worker *w, W
 
 static void pass_output(struct fleet *f, const struct worker *w, const Wire__Live *live, Wire__Live *out)
 {
+    enum { AT_ONCE = 256 }; // ours have one
     struct txn *t;
     if (!live->n_output || store_begin(f->conf.store, false, &t))
         return;
-    for (size_t i = 0; i < live->n_output; i++)
+    for (size_t i = 0; i < live->n_output && i < AT_ONCE; i++)
         if (own_output(f, t, w, live->output[i]))
             out->output[out->n_output++] = live->output[i];
     store_abort(t);
