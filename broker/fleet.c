@@ -19,6 +19,7 @@
 
 enum { RENEW_EVERY_MS = 5000, ARENA_MAX = 64 * 1024 * 1024, MINUTE_MS = 60 * 1000, UNSAVED_MINUTES = 4 * 60 };
 enum { CPU_SECONDS = 20, CPU_PROBES = 2 }; // a cpu is judged by what this long, and this many probes, said
+enum { ALERT_EVERY_MS = 4000 };            // less than between two probes: a worker that says more is not to flood the log
 
 // ---------------------------------------------------------------- desktops
 
@@ -515,7 +516,7 @@ static void judge(struct fleet *f, struct desktop *d, uint64_t now)
     struct metric_step cpu = { 0 };
     unsigned judged = 1u << METRIC_MEMORY | 1u << METRIC_DISK, row;
     bool crossed = false;
-    if (!l || d->alerting)
+    if (!l || d->alerting || (d->alerted && turn_log_ms(f->conf.turns) < d->alerted + ALERT_EVERY_MS))
         return;
     if (d->history.rings)
         metric_rings_last(d->history.rings, now, CPU_SECONDS, &cpu);
@@ -525,8 +526,10 @@ static void judge(struct fleet *f, struct desktop *d, uint64_t now)
     for (unsigned m = 0; m < METRIC_N; m++)
         if (judged & 1u << m)
             crossed = crossed || metric_alert_step((enum metric_alert)d->alert[m], value[m], l->threshold[m], &row) != d->alert[m];
-    if (crossed)
-        own_alert(f, d, judged, value);
+    if (!crossed)
+        return;
+    d->alerted = turn_log_ms(f->conf.turns);
+    own_alert(f, d, judged, value);
 }
 
 static void remember(struct desktop *d, uint64_t now)
