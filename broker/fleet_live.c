@@ -10,9 +10,11 @@
 #include "kind.h"
 #include "names.h"
 #include "own.h"
+#include "turn.h"
 
 enum { MINUTE_MS = 60 * 1000, UNSAVED_MINUTES = 4 * 60 };
 enum { CPU_SECONDS = 20, CPU_PROBES = 2 }; // a cpu is judged by what this long, and this many probes, said
+enum { ALERT_EVERY_MS = 4000 };            // less than between two probes: a worker that says more is not to flood the log
 
 static struct worker *by_token(const struct fleet *f, ProtobufCBinaryData token)
 {
@@ -31,7 +33,7 @@ static void judge(struct fleet *f, struct desktop *d, uint64_t now)
     struct metric_step cpu = { 0 };
     unsigned judged = 1u << METRIC_MEMORY | 1u << METRIC_DISK, row;
     bool crossed = false;
-    if (!l || d->alerting)
+    if (!l || d->alerting || (d->alerted && turn_log_ms(f->conf.turns) < d->alerted + ALERT_EVERY_MS))
         return;
     if (d->history.rings)
         metric_rings_last(d->history.rings, now, CPU_SECONDS, &cpu);
@@ -41,8 +43,10 @@ static void judge(struct fleet *f, struct desktop *d, uint64_t now)
     for (unsigned m = 0; m < METRIC_N; m++)
         if (judged & 1u << m)
             crossed = crossed || metric_alert_step((enum metric_alert)d->alert[m], value[m], l->threshold[m], &row) != d->alert[m];
-    if (crossed)
-        own_alert(f, d, judged, value);
+    if (!crossed)
+        return;
+    d->alerted = turn_log_ms(f->conf.turns);
+    own_alert(f, d, judged, value);
 }
 
 void fleet_alerted(struct fleet *f, uint64_t desktop)
@@ -87,10 +91,11 @@ static bool own_output(struct fleet *f, struct txn *t, const struct worker *w, W
 
 static void take_output(struct fleet *f, const struct worker *w, const Wire__Live *live, Wire__Live *out)
 {
+    enum { AT_ONCE = 256 }; // ours have one
     struct txn *t;
     if (!live->n_output || store_begin(f->conf.store, false, &t))
         return;
-    for (size_t i = 0; i < live->n_output; i++)
+    for (size_t i = 0; i < live->n_output && i < AT_ONCE; i++)
         if (own_output(f, t, w, live->output[i]))
             out->output[out->n_output++] = live->output[i];
     store_abort(t);

@@ -28,6 +28,7 @@ struct desktop {
     struct fleet_history history; // 51 kB once it is probed; begins anew with the broker
     uint32_t alert[METRIC_N];     // enum metric_alert, as committed
     bool alerting;                // a crossing is proposed and not decided
+    uint64_t alerted;             // log time of the last that was proposed
     struct list all, ready;
 };
 

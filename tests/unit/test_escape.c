@@ -65,6 +65,7 @@ static void json(void **state)
         { "\"\x7f\xc2\x9b" "31m\"", "\"\\u007f\\u009b31m\"" },
         { "\"a\xe2\x80\xae" "b\xef\xbb\xbf\"", "\"a\\u202eb\\ufeff\"" },
         { "\"\xf3\xa0\x81\x81\"", "\"\\udb40\\udc41\"" },
+        { "\x1b[2J\r\n", "\\u001b[2J\r\n" },
         { "\"\x9b\xe2\x82", "\"\\ufffd\\ufffd\\ufffd" }, // none, and cut
     };
     (void)state;

@@ -140,12 +140,18 @@ static void json_character(struct buf *out, uint32_t c)
         buf_printf(out, "\\u%04x", c);
 }
 
+// Between JSON's strings.
+static bool white(uint8_t c)
+{
+    return c == '\n' || c == '\t' || c == '\r';
+}
+
 void escape_json(struct buf *out, const char *json, size_t n)
 {
     const uint8_t *s = (const uint8_t *)json;
 
     for (size_t i = 0, k; i < n; i += k) {
-        for (k = 0; i + k < n && s[i + k] < 0x7f;) // its white space too
+        for (k = 0; i + k < n && s[i + k] < 0x7f && (s[i + k] >= 0x20 || white(s[i + k]));)
             k++;
         size_t len = k ? 0 : utf8_len(s + i, n - i);
         uint32_t c = len ? decode(s + i, len) : 0xfffd;
