@@ -247,6 +247,15 @@ static bool is_json(struct text t)
     return true;
 }
 
+// A body that is packed is one we cannot read: better said so than called bad JSON.
+static bool is_packed(const struct exchange *x)
+{
+    unsigned many = 0;
+    struct text coding = exchange_header(x, "content-encoding", &many);
+
+    return many > 1 || (coding.p && !(coding.n == 8 && strncasecmp(coding.p, "identity", 8) == 0));
+}
+
 static void read_body(struct request *r)
 {
     struct exchange *x = r->x;
@@ -260,6 +269,11 @@ static void read_body(struct request *r)
     bool wrong = many > 1 || (type.p ? !is_json(type) : x->has_body);
     if (wrong && (x->has_body || r->row->body == BODY_JSON)) {
         request_refuse(r, 415, "UNSUPPORTED_MEDIA_TYPE", "The body must be application/json in UTF-8");
+        return;
+    }
+    if (x->has_body && is_packed(x)) {
+        exchange_add(x, "Accept-Encoding", "identity");
+        request_refuse(r, 415, "UNSUPPORTED_MEDIA_TYPE", "The body must come as it is, without Content-Encoding");
         return;
     }
     if (x->has_body)

@@ -249,6 +249,15 @@ def test_content_type(own, kind, status):
     assert a.status == status, a
 
 
+@pytest.mark.parametrize('coding,status', [('gzip', 415), ('br, gzip', 415), ('', 415), ('identity', 201), ('Identity', 201)])
+def test_content_encoding(own, coding, status):
+    h = {'x-api-key': own.key, 'Content-Type': 'application/json', 'Content-Encoding': coding}
+    a = http_call(own.port(), 'POST', TASKS, json.dumps(TASK_OK).encode(), h)
+    assert a.status == status, a
+    if status == 415:
+        assert a.error(415, 'UNSUPPORTED_MEDIA_TYPE') and a.headers['Accept-Encoding'] == 'identity'
+
+
 def test_content_type_of_a_post_that_needs_no_body(own):
     t = own.task('true')
     for body, kind, status in [(b'{}', 'text/plain', 415), (b'{}', None, 415), (b'{', 'application/json', 400), (b'[]', 'application/json', 400),
