@@ -139,24 +139,40 @@ static void put_pair(char *at, const char *a, uint64_t n, const char *b, uint64_
     (void)put_number(stpcpy(stpcpy(at, ";"), b), m);
 }
 
+// In the answer to come. Nothing where limits are off.
+static void tell_limits(struct exchange *x, const struct quota_verdict *v)
+{
+    char value[80];
+
+    if (!v->limit)
+        return;
+    put_pair(value, "q=", v->limit, "w=", 60);
+    exchange_add(x, "RateLimit-Policy", value);
+    put_pair(value, "r=", v->remaining, "t=", v->reset_s);
+    exchange_add(x, "RateLimit", value);
+    (void)put_number(value, v->limit);
+    exchange_add(x, "X-RateLimit-Limit", value);
+    (void)put_number(value, v->remaining);
+    exchange_add(x, "X-RateLimit-Remaining", value);
+    (void)put_number(value, v->reset_s);
+    exchange_add(x, "X-RateLimit-Reset", value);
+}
+
+bool routes_quota_told(struct exchange *x, uint32_t cost)
+{
+    struct quota_verdict v = charge(x, cost);
+
+    tell_limits(x, &v);
+    return v.ok;
+}
+
 // False: over the limit, and answered.
 static bool within_limits(struct request *r, uint32_t cost)
 {
     struct quota_verdict v = charge(r->x, cost);
     char value[80];
 
-    if (!v.limit) // switched off
-        return true;
-    put_pair(value, "q=", v.limit, "w=", 60);
-    exchange_add(r->x, "RateLimit-Policy", value);
-    put_pair(value, "r=", v.remaining, "t=", v.reset_s);
-    exchange_add(r->x, "RateLimit", value);
-    (void)put_number(value, v.limit);
-    exchange_add(r->x, "X-RateLimit-Limit", value);
-    (void)put_number(value, v.remaining);
-    exchange_add(r->x, "X-RateLimit-Remaining", value);
-    (void)put_number(value, v.reset_s);
-    exchange_add(r->x, "X-RateLimit-Reset", value);
+    tell_limits(r->x, &v);
     if (v.ok)
         return true;
     (void)put_number(value, v.retry_after_s ? v.retry_after_s : 1);

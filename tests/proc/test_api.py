@@ -560,6 +560,11 @@ def test_rate_limits_by_key_and_address(fresh):
     n = left()
     i.api('GET', TASKS + '?q=x', key=key).ok()
     assert left() <= n - 5                                     # a search costs five
+    with i.stream(key=key) as s:                               # the limits stand in every answer, in a stream's and a refusal's too
+        assert s.headers['RateLimit-Policy'] == a.headers['RateLimit-Policy'] and int(s.headers['X-RateLimit-Remaining']) <= n - 5
+    for wrong in (None, 'mc_k_' + 'A' * 43):
+        b = i.api('GET', '/api/desktops/stream', key=wrong)
+        assert b.error(401) and b.headers['X-RateLimit-Limit'] == '600' and int(b.headers['X-RateLimit-Remaining']) < 100
     for _ in range(200):
         a = i.api('GET', OVERVIEW, key=key)
         if a.status == 429:
