@@ -1068,3 +1068,8 @@ unsigned hub_subscribers(const struct hub *h)
 {
     return h->n;
 }
+
+bool hub_unheard(const struct hub *h)
+{
+    return tail_unheard(h->tail);
+}

@@ -40,6 +40,7 @@ void tail_tick(struct tail *t);      // once a second: what failed is tried agai
 
 bool tail_known(const struct tail *t);    // false until the broker was heard for the first time
 bool tail_level(const struct tail *t);    // in touch with the broker, and nothing known to be missing
+bool tail_unheard(const struct tail *t);  // connected, but for seconds neither the bus nor an answer has come
 uint64_t tail_epoch(const struct tail *t);
 uint64_t tail_next(const struct tail *t); // the number the next row will have
 
