@@ -1,6 +1,7 @@
 // Liveness: this process answers. Readiness: it can also reach the broker, and is not about to stop.
 #include "api.h"
 #include "gateway.h"
+#include "hub.h"
 #include "peer.h"
 #include "request.h"
 
@@ -28,7 +29,7 @@ void api_ready(struct request *r)
 
     if (gw->draining)
         request_refuse(r, 503, "DRAINING", "This gateway is about to stop");
-    else if (!peer_is_up(gw->peer))
+    else if (!peer_is_up(gw->peer) || hub_unheard(gw->hub)) // gone, or standing still
         request_fail(r, ERR_UNAVAILABLE, NULL, NULL);
     else
         say(r, "ready");

@@ -175,8 +175,10 @@ static void sub_refuse(struct sub *s, enum err e, const char *field)
 
     x->gone = NULL;
     sub_free(s);
-    if (e == ERR_UNAUTHORIZED)
+    if (e == ERR_UNAUTHORIZED) {
         exchange_add(x, "WWW-Authenticate", "Bearer realm=\"mission-control\"");
+        (void)routes_quota_told(x, 1); // counted, and no 429: that would end an EventSource for good, as the 401 does anyway
+    }
     exchange_error(x, e, field, stream_query_text(field));
 }
 
@@ -436,7 +438,7 @@ static void let_in(struct sub *s)
     struct opening *o = s->opening;
 
     if (!s->owner) {
-        if (!routes_quota(s->x, 1)) {
+        if (s->begun ? !routes_quota(s->x, 1) : !routes_quota_told(s->x, 1)) {
             hold(s);
             return;
         }
@@ -551,6 +553,7 @@ void hub_open(struct hub *h, struct exchange *x, enum event_view view)
         exchange_add(x, "Vary", "Cookie");
     if (!key.p || key.n > KEY_MAX) {
         exchange_add(x, "WWW-Authenticate", "Bearer realm=\"mission-control\"");
+        (void)routes_quota_told(x, 1);
         exchange_error(x, ERR_UNAUTHORIZED, NULL, NULL);
         return;
     }
@@ -1064,4 +1067,9 @@ void hub_down(struct hub *h)
 unsigned hub_subscribers(const struct hub *h)
 {
     return h->n;
+}
+
+bool hub_unheard(const struct hub *h)
+{
+    return tail_unheard(h->tail);
 }

@@ -25,6 +25,8 @@ void hub_open(struct hub *h, struct exchange *x, enum event_view view);
 // SIGTERM: ends every stream with its last chunk, spread over `spread_ms`.
 void hub_drain(struct hub *h, unsigned spread_ms);
 unsigned hub_subscribers(const struct hub *h);
+// The broker is connected, but stands still.
+bool hub_unheard(const struct hub *h);
 
 // The beginning of every stream: "retry: ..." with jitter and a comment, and an id line when id is not NULL, so that a client
 // that is cut off before its first frame goes on from here. Returns the length.

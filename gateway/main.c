@@ -218,10 +218,8 @@ static unsigned descriptors(uint64_t wanted)
     r.rlim_cur = r.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &r) != 0 && getrlimit(RLIMIT_NOFILE, &r) != 0)
         return 900;
-    if (r.rlim_cur < wanted + FDS_KEPT) {
-        log_info("only %llu open files are allowed: fewer connections than asked for", (unsigned long long)r.rlim_cur);
+    if (r.rlim_cur < wanted + FDS_KEPT)
         wanted = r.rlim_cur > 2 * FDS_KEPT ? r.rlim_cur - FDS_KEPT : FDS_KEPT;
-    }
     return (unsigned)wanted;
 }
 
@@ -279,7 +277,8 @@ int main(int argc, char **argv)
     if (!known)
         conf_usage(program, "--log-level: '%s' is none of error, warn, info, debug", conf.log_level);
     uint32_t per_minute = (uint32_t)number("rate-limit", conf.rate_limit, 0, 100000000);
-    unsigned connections = descriptors(number("max-connections", conf.max_connections, 1, 1000000));
+    uint64_t wanted = number("max-connections", conf.max_connections, 1, 1000000);
+    unsigned connections = descriptors(wanted);
     believe(&p);
     signal(SIGPIPE, SIG_IGN);
     check(crypto_init(), "libsodium");
@@ -296,6 +295,8 @@ int main(int argc, char **argv)
                      &p.server), "server");
     p.gw.server = p.server;
     listen_all(&p);
+    if (connections < wanted) // told last: what is wrong with the settings is told in one line, and nothing before it
+        log_info("%u connections at once, not %llu: no more open files are allowed", connections, (unsigned long long)wanted);
     notify_watchdog(p.loop, NULL, NULL);
     notify_ready();
     uv_run(p.loop, UV_RUN_DEFAULT);

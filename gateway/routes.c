@@ -138,24 +138,40 @@ static void put_pair(char *at, const char *a, uint64_t n, const char *b, uint64_
     (void)put_number(stpcpy(stpcpy(at, ";"), b), m);
 }
 
+// In the answer to come. Nothing where limits are off.
+static void tell_limits(struct exchange *x, const struct quota_verdict *v)
+{
+    char value[80];
+
+    if (!v->limit)
+        return;
+    put_pair(value, "q=", v->limit, "w=", 60);
+    exchange_add(x, "RateLimit-Policy", value);
+    put_pair(value, "r=", v->remaining, "t=", v->reset_s);
+    exchange_add(x, "RateLimit", value);
+    (void)put_number(value, v->limit);
+    exchange_add(x, "X-RateLimit-Limit", value);
+    (void)put_number(value, v->remaining);
+    exchange_add(x, "X-RateLimit-Remaining", value);
+    (void)put_number(value, v->reset_s);
+    exchange_add(x, "X-RateLimit-Reset", value);
+}
+
+bool routes_quota_told(struct exchange *x, uint32_t cost)
+{
+    struct quota_verdict v = charge(x, cost);
+
+    tell_limits(x, &v);
+    return v.ok;
+}
+
 // False: over the limit, and answered.
 static bool within_limits(struct request *r, uint32_t cost)
 {
     struct quota_verdict v = charge(r->x, cost);
     char value[80];
 
-    if (!v.limit) // switched off
-        return true;
-    put_pair(value, "q=", v.limit, "w=", 60);
-    exchange_add(r->x, "RateLimit-Policy", value);
-    put_pair(value, "r=", v.remaining, "t=", v.reset_s);
-    exchange_add(r->x, "RateLimit", value);
-    (void)put_number(value, v.limit);
-    exchange_add(r->x, "X-RateLimit-Limit", value);
-    (void)put_number(value, v.remaining);
-    exchange_add(r->x, "X-RateLimit-Remaining", value);
-    (void)put_number(value, v.reset_s);
-    exchange_add(r->x, "X-RateLimit-Reset", value);
+    tell_limits(r->x, &v);
     if (v.ok)
         return true;
     (void)put_number(value, v.retry_after_s ? v.retry_after_s : 1);
@@ -246,6 +262,15 @@ static bool is_json(struct text t)
     return true;
 }
 
+// A body that is packed is one we cannot read: better said so than called bad JSON.
+static bool is_packed(const struct exchange *x)
+{
+    unsigned many = 0;
+    struct text coding = exchange_header(x, "content-encoding", &many);
+
+    return many > 1 || (coding.p && !(coding.n == 8 && strncasecmp(coding.p, "identity", 8) == 0));
+}
+
 static void read_body(struct request *r)
 {
     struct exchange *x = r->x;
@@ -259,6 +284,11 @@ static void read_body(struct request *r)
     bool wrong = many > 1 || (type.p ? !is_json(type) : x->has_body);
     if (wrong && (x->has_body || r->row->body == BODY_JSON)) {
         request_refuse(r, 415, "UNSUPPORTED_MEDIA_TYPE", "The body must be application/json in UTF-8");
+        return;
+    }
+    if (x->has_body && is_packed(x)) {
+        exchange_add(x, "Accept-Encoding", "identity");
+        request_refuse(r, 415, "UNSUPPORTED_MEDIA_TYPE", "The body must come as it is, without Content-Encoding");
         return;
     }
     if (x->has_body)

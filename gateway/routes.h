@@ -83,5 +83,7 @@ MUST_USE enum err routes_figures(struct figures **ret);
 // Charges `cost` requests to who asks (x->actor's key, else the address) and says whether they may pass now. Adds no headers:
 // for the streams, which hold instead of refusing.
 bool routes_quota(struct exchange *x, uint32_t cost);
+// The same where the answer has not begun: what is left stands in its head.
+bool routes_quota_told(struct exchange *x, uint32_t cost);
 // A hash of the client's address: an IPv6 customer has a /64 at least, so that is who is counted.
 uint64_t routes_address(const struct exchange *x);

@@ -24,6 +24,7 @@ enum {
     FETCH_BUCKETS = 256,
     HOLES_MAX = 16,
     SILENT_TICKS = 3,               // an idle bus speaks twice a second: after this it is taken for dead, and the log asked
+    UNHEARD_TICKS = SILENT_TICKS + 3, // and when that is not answered either, within its two seconds, nobody is there
     MESSAGE_MAX = 16 * 1024 * 1024, // unpacked
     ROW_MAX = 8 * 1024 * 1024,      // unpacked
 };
@@ -55,7 +56,7 @@ struct tail {
     bool known, up, level, syncing, sync_failed, warned;
     struct ask_call sync_call;
     struct hole holes[HOLES_MAX];
-    unsigned n_holes, silent;
+    unsigned n_holes, silent, unheard; // ticks without the bus; without any word of the broker
     struct list queued, failed;
     struct list bucket[FETCH_BUCKETS];
     unsigned flying;
@@ -223,6 +224,7 @@ static void sync_cb(struct ask_call *c, enum err e, const Wire__Answer *a, uint6
         t->sync_failed = true;
         return;
     }
+    t->unheard = 0;
     const Wire__LogPage *p = a->log_page;
     uint64_t epoch = ask_epoch(t->gw->ask), before = t->next;
 
@@ -293,7 +295,7 @@ void tail_heard(struct tail *t, const uint8_t *data, size_t len)
 {
     arena_reset(&t->message);
     Wire__BusEvents *m = wire__bus_events__unpack(arena_allocator(&t->message), len, data);
-    t->silent = 0;
+    t->silent = t->unheard = 0;
     if (!m || !m->epoch || !m->first) {
         log_warn("a message of the bus cannot be read");
         return;
@@ -597,6 +599,7 @@ static void again(struct tail *t)
 void tail_up(struct tail *t)
 {
     t->up = true;
+    t->unheard = 0;
     sync_log(t);
     again(t);
 }
@@ -610,6 +613,7 @@ void tail_tick(struct tail *t)
 {
     if (!t->up)
         return;
+    t->unheard++;
     if (t->sync_failed || !t->known || ++t->silent > SILENT_TICKS)
         sync_log(t);
     again(t);
@@ -618,6 +622,11 @@ void tail_tick(struct tail *t)
 bool tail_known(const struct tail *t)
 {
     return t->known;
+}
+
+bool tail_unheard(const struct tail *t)
+{
+    return t->unheard > UNHEARD_TICKS;
 }
 
 uint64_t tail_next(const struct tail *t)

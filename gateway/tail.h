@@ -39,6 +39,7 @@ void tail_down(struct tail *t);
 void tail_tick(struct tail *t);      // once a second: what failed is tried again
 
 bool tail_known(const struct tail *t);    // false until the broker was heard for the first time
+bool tail_unheard(const struct tail *t);  // connected, but for seconds neither the bus nor an answer has come
 uint64_t tail_epoch(const struct tail *t);
 uint64_t tail_next(const struct tail *t); // the number the next row will have
 

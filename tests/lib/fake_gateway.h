@@ -246,6 +246,7 @@ static uint64_t fake_rows_told;
 void cred_row(struct cred *c, const Wire__Row *row) { (void)c; (void)row; fake_rows_told++; }
 void cred_forget_all(struct cred *c) { (void)c; fake_forgotten++; }
 bool routes_quota(struct exchange *x, uint32_t cost) { (void)x; (void)cost; return !fake_quota_empty; }
+bool routes_quota_told(struct exchange *x, uint32_t cost) { return routes_quota(x, cost); }
 
 // ---------------------------------------------------------------- exchanges
 

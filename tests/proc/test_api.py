@@ -249,6 +249,15 @@ def test_content_type(own, kind, status):
     assert a.status == status, a
 
 
+@pytest.mark.parametrize('coding,status', [('gzip', 415), ('br, gzip', 415), ('', 415), ('identity', 201), ('Identity', 201)])
+def test_content_encoding(own, coding, status):
+    h = {'x-api-key': own.key, 'Content-Type': 'application/json', 'Content-Encoding': coding}
+    a = http_call(own.port(), 'POST', TASKS, json.dumps(TASK_OK).encode(), h)
+    assert a.status == status, a
+    if status == 415:
+        assert a.error(415, 'UNSUPPORTED_MEDIA_TYPE') and a.headers['Accept-Encoding'] == 'identity'
+
+
 def test_content_type_of_a_post_that_needs_no_body(own):
     t = own.task('true')
     for body, kind, status in [(b'{}', 'text/plain', 415), (b'{}', None, 415), (b'{', 'application/json', 400), (b'[]', 'application/json', 400),
@@ -551,6 +560,11 @@ def test_rate_limits_by_key_and_address(fresh):
     n = left()
     i.api('GET', TASKS + '?q=x', key=key).ok()
     assert left() <= n - 5                                     # a search costs five
+    with i.stream(key=key) as s:                               # the limits stand in every answer, in a stream's and a refusal's too
+        assert s.headers['RateLimit-Policy'] == a.headers['RateLimit-Policy'] and int(s.headers['X-RateLimit-Remaining']) <= n - 5
+    for wrong in (None, 'mc_k_' + 'A' * 43):
+        b = i.api('GET', '/api/desktops/stream', key=wrong)
+        assert b.error(401) and b.headers['X-RateLimit-Limit'] == '600' and int(b.headers['X-RateLimit-Remaining']) < 100
     for _ in range(200):
         a = i.api('GET', OVERVIEW, key=key)
         if a.status == 429:

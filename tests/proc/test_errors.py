@@ -420,6 +420,7 @@ def test_503_outcome_unknown_and_the_repeat_by_idempotency_key(fresh):
     a = i.api('POST', TASKS, body, headers={'Idempotency-Key': 'k1'})
     a.error(503, 'OUTCOME_UNKNOWN')
     assert time.monotonic() - began < 2.5 * max(1, STRETCH / 1.5) and a.headers['Retry-After']
+    wait_until('no more requests are sent here', lambda: i.api('GET', '/readyz', key=None).status == 503, 15)
     i.broker.resume()
     i.wait_ready()
     t = i.api('POST', TASKS, body, headers={'Idempotency-Key': 'k1'}).ok(201)

@@ -231,6 +231,7 @@ def test_the_tour(fresh):
     assert len(js(i, 'task', 'sessions', '7')) == 2
     assert re.search(r'trigger +\w+', out(i, 'session', 'show', '1'))
     assert len(out(i, 'sessions', '-n', '3').split('\n')) == 5
+    assert {x['status'] for x in js(i, 'sessions', '--status', 'failed', '-d', 'local', '-n', '0')} == {'failed'}
 
     # Approvals.
     r = run(i, 'task', 'run', '--approval', 'yes', '--wait', '--', 'true', code=125)
@@ -572,6 +573,23 @@ def test_long_lists_come_in_pages(shared):
     assert out(shared, 'task', 'list', '-n', '215').count('\n') == 216
     events = [e['id'] for e in js(shared, 'events', '--type', 'task.created', '-n', '220')]
     assert len(set(events)) == 220
+    assert [e['id'] for e in js(shared, 'events', '--type', 'task.created', '-n', '210', '--before', events[0])] == events[1:211]
+    ids = [a['id'] for a in js(shared, 'activities', '--type', 'task.created', '-n', '220')]
+    assert [a['id'] for a in js(shared, 'activities', '--type', 'task.created', '-n', '210', '--before', str(ids[0]))] == ids[1:211]
+    assert [a['id'] for a in js(shared, 'activities', '--type', 'task.created', '-n', '0', '--after', str(ids[9]))] == ids[:9]
+
+
+def test_a_search_goes_on_where_it_found_nothing(shared):
+    """What is found lies deeper than one answer looks."""
+    a = Answering()
+    a.pages = [{'events': [], 'nextBefore': 'evt_20000'}, {'events': [{'id': 'evt_7', 'summary': 'here'}], 'nextBefore': 'evt_7'},
+               {'events': [], 'nextBefore': None}]
+    try:
+        assert 'here' in out(shared, '--url', 'http://127.0.0.1:%d' % a.server_port, 'events', '--search', 'x')
+    finally:
+        a.shutdown()
+        a.server_close()
+    assert [path.partition('before=')[2] for _, path, _ in a.asked] == ['', 'evt_20000', 'evt_7']
 
 
 def test_tls_with_an_authority_of_its_own(fresh, tmp_path):
@@ -588,13 +606,13 @@ def test_tls_with_an_authority_of_its_own(fresh, tmp_path):
 
 
 class Answering(http.server.ThreadingHTTPServer):
-    """Gives every request the same body; before that, what stands in `first`: (status, code, Retry-After)."""
+    """Gives every request the same body; before that, what stands in `first`: (status, code, Retry-After), and then in `pages`."""
     daemon_threads = True
 
     def __init__(self):
         server = self
         self.body, self.kind, self.status = b'', 'application/json', 200
-        self.first, self.asked = [], []
+        self.first, self.pages, self.asked = [], [], []
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def answer(self):
@@ -609,6 +627,8 @@ class Answering(http.server.ThreadingHTTPServer):
                     self.end_headers()
                     self.wfile.write(body)
                     return
+                if server.pages:
+                    server.body = json.dumps(server.pages.pop(0)).encode()
                 self.send_response(server.status)
                 self.send_header('Content-Type', server.kind)
                 self.send_header('Content-Length', str(len(server.body)))

@@ -85,6 +85,11 @@ static const struct option before[] = {
     { "before", 0, OPT_TEXT, "ID", NULL, "?before", "only those older than this one" },
     END,
 };
+static const struct option session_filters[] = {
+    { "status", 's', OPT_WORD, "WORD", "running|completed|failed|cancelled", "?status", "only those in this state" },
+    { "desktop", 'd', OPT_DESKTOP, "DESKTOP", NULL, "?desktopId", "only those on this desktop" },
+    END,
+};
 static const struct option approval_filters[] = {
     { "status", 's', OPT_WORD, "WORD", "pending|approved|rejected|cancelled", "?status", "those in this state (pending unless given)" },
     END,
@@ -110,7 +115,7 @@ static const struct option event_filters[] = {
     { "from", 0, OPT_TIME, "TIME", NULL, "?from", "since then: 2026-03-15T10:00:00Z, or 15m, 2h, 7d ago" },
     { "to", 0, OPT_TIME, "TIME", NULL, "?to", "until then" },
     { "search", 'q', OPT_TEXT, "TEXT", NULL, "?q", "only those with this text" },
-    { "before", 0, OPT_TEXT, "ID", NULL, "?before", "only those older than this one" },
+    { "before", 0, OPT_TEXT, "ID", NULL, NULL, "only those older than this one" },
     { "after", 0, OPT_TEXT, "ID", NULL, NULL, "with --follow: begin after this one" },
     { "limit", 'n', OPT_NUMBER, "N", NULL, NULL, "how many at most (50 unless given; 0: all); with --follow: end after so many" },
     END,
@@ -135,6 +140,8 @@ static const struct option audit_filters[] = {
     { "actor", 0, OPT_TEXT, "NAME", NULL, "?actor", "only what this user or agent did" },
     { "entity-type", 0, OPT_TEXT, "WORD", NULL, "?entity_type", "only about a task, agent, comment, desktop, user, key, webhook ..." },
     { "since", 0, OPT_UNIX, "TIME", NULL, "?since", "only after then: 2026-03-15T10:00:00Z, or 15m, 2h, 7d ago" },
+    { "before", 0, OPT_NUMBER, "ID", NULL, NULL, "only those older than this one" },
+    { "after", 0, OPT_NUMBER, "ID", NULL, "?after_id", "only those newer than this one" },
     END,
 };
 static const struct option hours[] = {
@@ -361,7 +368,7 @@ const struct command commands[] = {
       .options = OPTIONS(audit_filters, limit)),
     C("stats", "activity stats", "", "Count who did what", GET(do_stats, "/api/activities?stats=true"), .options = OPTIONS(hours)),
     C("sessions", "session list|session ls", "", "List attempts at tasks, the newest first", GET(run_list, MC "sessions"),
-      .options = OPTIONS(before, limit, watch), .columns = session_columns),
+      .options = OPTIONS(session_filters, before, limit, watch), .columns = session_columns),
     C("session show", "session get", "SESSION", "Show one attempt", GET(run_get, MC "sessions/{session}")),
 
     C("desktop list", "desktops|desktop ls", "", "List desktops", GET(run_list, "/api/desktops"), .options = OPTIONS(watch),

@@ -181,21 +181,23 @@ static int one_page(struct run *r, const struct pages *p, struct lister *l, cons
     const json_t *items = show_at(o, p->member);
     size_t n = json_array_size(items);
     char text[RUN_ID_MAX];
-    const char *v = n && put_items(l, items) ? p->next(o, json_array_get(items, n - 1), text) : NULL;
-    snprintf(next, RUN_ID_MAX, "%s", v ? v : "");
+    // A search may have found nothing on its way so far, and yet not be at its end.
+    const char *v = put_items(l, items) ? p->next(o, n ? json_array_get(items, n - 1) : NULL, text) : NULL;
+    snprintf(next, RUN_ID_MAX, "%s", v && strcmp(v, next) != 0 ? v : "");
     json_decref(o);
     return code;
 }
 
 static int list_pages(struct run *r, const struct pages *p, const char *path)
 {
-    char base[CLIENT_LINK_MAX + 1], next[RUN_ID_MAX] = "";
+    char base[CLIENT_LINK_MAX + 1], next[RUN_ID_MAX];
     struct lister l;
     int code;
 
     if (!run_path(r, path, 0))
         return r->status;
     snprintf(base, sizeof base, "%s", buf_cstr(&r->path));
+    snprintf(next, sizeof next, "%s", run_opt(r, "before") ? run_opt(r, "before") : "");
     lister_begin(&l, r, p->columns, run_opt_number(r, "limit", LIMIT_DEFAULT), true);
     do
         code = one_page(r, p, &l, base, next);
@@ -218,7 +220,7 @@ static const char *next_event(const json_t *answer, const json_t *last, char tex
 
 static const char *next_activity(const json_t *answer, const json_t *last, char text[RUN_ID_MAX])
 {
-    if (!json_is_true(show_at(answer, "hasMore")))
+    if (!last || !json_is_true(show_at(answer, "hasMore")))
         return NULL;
     snprintf(text, RUN_ID_MAX, "%.0f", show_number(last, "id"));
     return text;
