@@ -364,7 +364,7 @@ static void breaks_under_load(void **state)
 struct heard {
     unsigned n;
     uint32_t last;
-    bool in_order;
+    bool in_order, gaps; // rising; some are missing, as a full queue may have it
     char topic;
 };
 
@@ -374,8 +374,10 @@ static void heard_cb(void *u, char topic, const uint8_t *data, size_t len)
     uint32_t i;
     assert_int_equal(len, sizeof i);
     memcpy(&i, data, sizeof i);
-    if (h->n && i != h->last + 1)
+    if (h->n && i <= h->last)
         h->in_order = false;
+    if (h->n && i > h->last + 1)
+        h->gaps = true;
     h->topic = topic;
     h->last = i;
     h->n++;
@@ -404,7 +406,7 @@ static void publish_and_subscribe(void **state)
         bus_publish(p, 'L', &i, sizeof i);
     RUN_UNTIL(h.n && h.last == i - 1);
     assert_int_equal(h.n, 8000); // as many as the queues hold: none is lost
-    assert_true(h.in_order);
+    assert_true(h.in_order && !h.gaps);
     assert_int_equal(h.topic, 'L');
     assert_int_equal(nothing.n, 0);
 }
