@@ -151,8 +151,9 @@ asan tsan:
 	$(MAKE) MODE=$@ all unit
 fuzz:
 	tools/fuzz
-bench:
+bench: all $(OUT)/bench/fill
 	tests/bench/run
+	SCALE=$(or $(SCALE),small) tests/bench/scale
 # SCALE=small (default) or full: the same questions to a small and to a large store.
 bench-scale: all $(OUT)/bench/fill
 	tests/bench/scale
