@@ -147,7 +147,11 @@ static void heard_cb(void *u, char topic, const uint8_t *data, size_t n)
 static void start_parts(struct program *p, uint32_t per_minute)
 {
     struct gateway *gw = &p->gw;
-    const char *key = conf.gateway_key ? conf.gateway_key : path_in(conf.data, "", "gateway.key");
+    if (!conf.gateway_key)
+        conf.gateway_key = path_in(conf.data, "", "gateway.key");
+    if (!conf.broker)
+        conf.broker = path_in(conf.data, "ipc://", "run/broker.ipc");
+    const char *key = conf.gateway_key;
     enum err e = peer_key_read(&p->key, key);
 
     if (e)
@@ -166,8 +170,7 @@ static void start_parts(struct program *p, uint32_t per_minute)
     check(passwords_new(gw, &gw->passwords), "passwords");
     check(uses_start(gw), "uses of keys");
     check(peer_new(&(struct peer_conf){ .loop = p->loop, .key = &p->key, .topics = "EL", .up = up_cb, .down = down_cb,
-                                        .heard = heard_cb, .u = p,
-                                        .urls = conf.broker ? conf.broker : path_in(conf.data, "ipc://", "run/broker.ipc") },
+                                        .heard = heard_cb, .u = p, .urls = conf.broker },
                    &gw->peer), "broker");
 }
 
