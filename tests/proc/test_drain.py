@@ -1,12 +1,9 @@
 """Workers that an admin tells to drain: no more work, what runs goes on, and then they end by themselves."""
 import os
-import signal
-import subprocess
-import time
-import urllib.request
 
 import pytest
-from harness import BUILD, REPO, STRETCH, end, popen, wait_until
+from harness import http_call, wait_until
+from test_up import Up
 
 WORKERS = '/api/workers'
 
@@ -101,37 +98,14 @@ def test_the_order_outlives_the_broker(fresh):
 
 
 @pytest.mark.release_only
-def test_under_tools_up_it_is_started_again(tmp_path):
-    data = str(tmp_path / 'd') if len(str(tmp_path)) < 60 else '/tmp/mc-drain-%d' % os.getpid()
-    env = {'PATH': os.environ['PATH'], 'HOME': str(tmp_path), 'MC_DATA': data, 'MC_HTTP': '127.0.0.1:0', 'MC_WORKERS': '1', 'MC_DRAIN': '2',
-           'MC_BUILD': BUILD, 'LANG': 'C.UTF-8'}
-    with open(str(tmp_path / 'out'), 'wb') as out:
-        p = popen([os.path.join(REPO, 'tools', 'up')], env=env, stdout=out, stderr=out, stdin=subprocess.DEVNULL, start_new_session=True)
-    try:
-        def port():
-            try:
-                with open(data + '/run/port') as f:
-                    return int(f.read())
-            except (OSError, ValueError):
-                return 0
-        n = wait_until('it serves', port, 60)
+def test_under_tools_up_it_is_started_again():
+    with Up(MC_WORKERS='1', MC_DRAIN='2') as u:
+        u.wait_ready()
 
-        def call(method, path):
-            with open(data + '/admin-api-key') as f:
-                r = urllib.request.Request('http://127.0.0.1:%d%s' % (n, path), method=method, headers={'x-api-key': f.read().strip()})
-            with urllib.request.urlopen(r, timeout=10 * STRETCH) as a:
-                return a.read()
-        wait_until('a worker is connected', lambda: b'"connected":true' in call('GET', WORKERS), 30)
-        assert b'"draining":true' in call('POST', WORKERS + '/worker_1/drain')
-
-        def log():
-            with open(str(tmp_path / 'out')) as f:
-                return f.read()
-        wait_until('it is started again', lambda: 'worker-1 ended with status 0 and is started again' in log(), 20)
-        wait_until('it works again', lambda: b'"connected":true,' in call('GET', WORKERS) and b'"draining":false' in call('GET', WORKERS), 20)
-    finally:
-        p.send_signal(signal.SIGTERM)
-        end_at = time.monotonic() + 20 * STRETCH
-        while p.poll() is None and time.monotonic() < end_at:
-            time.sleep(0.05)
-        end(p)
+        def worker():
+            a = http_call(u.port, 'GET', WORKERS, headers={'x-api-key': u.key})
+            return a.json[0] if a.status == 200 else {}
+        wait_until('a worker is connected', lambda: worker().get('connected'), 30)
+        assert http_call(u.port, 'POST', WORKERS + '/worker_1/drain', headers={'x-api-key': u.key}).ok()['draining']
+        wait_until('it is started again', lambda: 'worker-1 ended with status 0 and is started again' in u.text(), 20)
+        wait_until('it works again', lambda: worker().get('connected') and not worker()['draining'], 20)
