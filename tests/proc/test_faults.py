@@ -12,7 +12,7 @@ import threading
 import time
 
 import pytest
-from harness import ACTIVITY, SANITIZED, STRETCH, TASKS, http_call, wait_until
+from harness import SANITIZED, STRETCH, TASKS, http_call, wait_until
 
 TERMINAL = ('done', 'failed', 'cancelled')
 
