@@ -68,12 +68,18 @@ def test_who_may_look(own):
 def test_the_broker_counts_what_is_done(own):
     def tasks(f, status):
         return f[('mc_broker_tasks', ('status', status))]
-    before = figures(own, 'broker')
+
+    def settled():
+        # what is committed is in the store a moment before it is counted
+        a, b = figures(own, 'broker'), figures(own, 'broker', gw=1)
+        return b if all(a[k,] == b[k,] for k in ('mc_broker_newest_event', 'mc_broker_events_total')) else None
+    before = wait_until('the counters have what the store has', settled)
     pending = own.task('true')
     done = own.wait_task(own.task('true', run=True)['id'], 'done')
     failed = own.wait_task(own.task('exit 3', run=True)['id'], 'failed')
-    after = figures(own, 'broker', gw=1)
     assert pending['status'] == 'pending' and done and failed
+
+    after = wait_until('the counters have what the store has', settled)
     for status, n in [('pending', 1), ('done', 1), ('failed', 1), ('running', 0), ('review', 0)]:
         assert tasks(after, status) == tasks(before, status) + n, status
     a = own.api('GET', '/api/mission-control/overview')
@@ -111,6 +117,7 @@ def test_the_workers_tell_theirs(fresh):
     def total(name, **labels):
         want = set(labels.items())
         return sum(v for k, v in figures(i, 'workers').items() if k[0] == name and want <= set(k[1:]))
+    wait_until('both have polled', lambda: total('mc_worker_slots') == 16, 20)  # greeted, they count as connected a little before
     f = figures(i, 'workers')
     names = {dict(k[1:])['worker'] for k in f}
     assert names == {'worker-1', 'worker-2'}
