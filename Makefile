@@ -57,7 +57,7 @@ MADE := $(OUT)/mcctl.1 $(OUT)/mcctl.bash $(OUT)/mcctl.zsh
 .SECONDARY:
 .SECONDEXPANSION:
 .DELETE_ON_ERROR:
-.PHONY: all help asan tsan unit test check fuzz bench bench-scale install deb clean
+.PHONY: all help asan tsan unit test check fuzz faults crash bench bench-scale install deb clean
 
 all: $(BINS) $(MADE) $(OUT)/bench/fill
 
@@ -127,6 +127,18 @@ $(OUT)/bin/mc-%: $(OUT)/%/main.o $(OUT)/lib%.a $(OUT)/libcommon.a $(GEN_common) 
 $(OUT)/bin/mcctl: $(OUT)/tools/mcctl/main.o $(OUT)/libmcctl.a $(OUT)/libcommon.a $(GEN_common)
 	@mkdir -p $(@D)
 	$(call say,LINK)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS_mcctl)
+# Programs that can be made to die at named points (common/fault.h): what passes a point is compiled again, the rest is the same.
+FAULT_SRC := $(sort common/fault.c $(shell grep -l '"fault.h"' $(foreach d,common broker gateway worker,$(wildcard $(d)/*.c))))
+FAULT_OBJ := $(FAULT_SRC:%.c=$(OUT)/faults/%.o)
+$(OUT)/faults/%.o: %.c | $(GEN_H)
+	@mkdir -p $(@D)
+	$(call say,CC)$(CC) $(CPPFLAGS) -DMC_FAULTS $(CPPFLAGS_$(firstword $(subst /, ,$*))) $(CFLAGS) -c -o $@ $<
+$(OUT)/faults/bin/mc-%: $(OUT)/bin/mc-% $(FAULT_OBJ)
+	@mkdir -p $(@D)
+	$(call say,LINK)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter $(OUT)/faults/$*/%.o $(OUT)/faults/common/%.o,$^) \
+	    $(if $(filter $*/main.c,$(FAULT_SRC)),,$(OUT)/$*/main.o) $(OUT)/lib$*.a $(OUT)/libcommon.a $(GEN_common) $(GEN_$*) $(LIBS_$*)
+faults: $(PROGRAMS:%=$(OUT)/faults/bin/%)
+
 # Its manual page and completions are made from its own table of commands.
 $(OUT)/mcctl.1: $(OUT)/bin/mcctl
 	$(call say,MADE)$< man >$@
