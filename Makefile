@@ -67,6 +67,8 @@ help:
 	@echo 'make check      every test (the same as tools/check)'
 	@echo 'make asan tsan  the programs and tests with sanitizers, into build-asan, build-tsan'
 	@echo 'make fuzz       fuzz targets (clang, libFuzzer), into build-fuzz; FUZZ_SECONDS=60 each'
+	@echo 'make faults     programs that can be made to die at named points, into $(OUT)/faults/bin'
+	@echo 'make crash      kills under load (KILLS=100, SEED=), and the history of it judged'
 	@echo 'make bench      the figures of the performance section'
 	@echo 'make bench-scale  what 10 million events cost against 10 thousand (SCALE=full; less by default)'
 	@echo 'make install    DESTDIR= PREFIX=$(PREFIX)'
@@ -163,6 +165,12 @@ asan tsan:
 	$(MAKE) MODE=$@ all unit
 fuzz:
 	tools/fuzz
+# Kills under load, and whether what clients saw holds together: tests/crash/driver. KILLS=100, SEED= of another run to repeat it.
+crash: all faults $(OUT)/crash/clock.so
+	MC_BUILD=$(abspath $(OUT)) tests/crash/driver --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED))
+$(OUT)/crash/%.so: tests/crash/%.c
+	@mkdir -p $(@D)
+	$(call say,LINK)$(CC) -D_GNU_SOURCE -g -O2 -std=c17 -fPIC -shared $(WARN) -o $@ $< -ldl
 bench: all $(OUT)/bench/fill
 	tests/bench/run
 	SCALE=$(or $(SCALE),small) tests/bench/scale
