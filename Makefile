@@ -139,7 +139,7 @@ $(OUT)/faults/bin/mc-%: $(OUT)/bin/mc-% $(FAULT_OBJ)
 	@mkdir -p $(@D)
 	$(call say,LINK)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter $(OUT)/faults/$*/%.o $(OUT)/faults/common/%.o,$^) \
 	    $(if $(filter $*/main.c,$(FAULT_SRC)),,$(OUT)/$*/main.o) $(OUT)/lib$*.a $(OUT)/libcommon.a $(GEN_common) $(GEN_$*) $(LIBS_$*)
-faults: $(PROGRAMS:%=$(OUT)/faults/bin/%)
+faults: $(PROGRAMS:%=$(OUT)/faults/bin/%) $(OUT)/crash/clock.so $(OUT)/crash/older
 
 # Its manual page and completions are made from its own table of commands.
 $(OUT)/mcctl.1: $(OUT)/bin/mcctl
@@ -166,11 +166,14 @@ asan tsan:
 fuzz:
 	tools/fuzz
 # Kills under load, and whether what clients saw holds together: tests/crash/driver. KILLS=100, SEED= of another run to repeat it.
-crash: all faults $(OUT)/crash/clock.so
+crash: all faults
 	MC_BUILD=$(abspath $(OUT)) tests/crash/driver --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED))
 $(OUT)/crash/%.so: tests/crash/%.c
 	@mkdir -p $(@D)
 	$(call say,LINK)$(CC) -D_GNU_SOURCE -g -O2 -std=c17 -fPIC -shared $(WARN) -o $@ $< -ldl
+$(OUT)/crash/%: $(OUT)/tests/crash/%.o $(OUT)/libbroker.a $(OUT)/libcommon.a $(GEN_common) $(GEN_broker)
+	@mkdir -p $(@D)
+	$(call say,LINK)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS_broker)
 bench: all $(OUT)/bench/fill
 	tests/bench/run
 	SCALE=$(or $(SCALE),small) tests/bench/scale

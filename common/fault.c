@@ -46,6 +46,11 @@ void fault_strike(void)
     kill(getpid(), *way == 's' ? SIGSTOP : SIGKILL);
 }
 
+void fault_kill(void)
+{
+    kill(getpid(), SIGKILL);
+}
+
 unsigned fault_number(void)
 {
     return number;

@@ -194,7 +194,7 @@ static void die_inside(struct sub *s, const struct cursor_plan *p)
     if (p->n > 1)
         (void)exchange_writev(s->x, p->v, p->n - 1);
     (void)exchange_writev(s->x, &part, 1);
-    fault_strike();
+    fault_kill();
 }
 
 // Gives the socket what waits for it: false when the subscriber is no more.

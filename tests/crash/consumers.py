@@ -122,7 +122,10 @@ class Consumer:
                 if b'\r\n' not in self.buf:
                     return
                 size, self.buf = self.buf.split(b'\r\n', 1)
-                n = int(size, 16)
+                try:
+                    n = int(size, 16)
+                except ValueError:
+                    return self.bad('a chunk of the size %r' % size[:40])
                 if n == 0:
                     return self.stop()
                 self.chunk_left = n + 2
@@ -146,8 +149,10 @@ class Consumer:
         for line in text.split('\n'):
             if line.startswith('id:'):
                 fid = int(line[3:])
-            elif line.startswith('data:'):
-                data = line[5:].lstrip() if data is None else data + '\n' + line[5:].lstrip()
+            elif line.startswith('data:') and data is None:
+                data = line[5:].lstrip()
+            elif line and not line.startswith((':', 'retry:')):
+                return self.bad('a line %r' % line[:80])
         if data is None:
             if fid is not None:
                 self.last = fid
