@@ -57,7 +57,7 @@ MADE := $(OUT)/mcctl.1 $(OUT)/mcctl.bash $(OUT)/mcctl.zsh
 .SECONDARY:
 .SECONDEXPANSION:
 .DELETE_ON_ERROR:
-.PHONY: all help asan tsan unit test check fuzz bench bench-scale install deb clean
+.PHONY: all help asan tsan unit test check fuzz faults crash bench bench-scale install deb clean
 
 all: $(BINS) $(MADE) $(OUT)/bench/fill
 
@@ -67,6 +67,8 @@ help:
 	@echo 'make check      every test (the same as tools/check)'
 	@echo 'make asan tsan  the programs and tests with sanitizers, into build-asan, build-tsan'
 	@echo 'make fuzz       fuzz targets (clang, libFuzzer), into build-fuzz; FUZZ_SECONDS=60 each'
+	@echo 'make faults     programs that can be made to die at named points, into $(OUT)/faults/bin'
+	@echo 'make crash      kills under load (KILLS=100, SEED=), and the history of it judged'
 	@echo 'make bench      the figures of the performance section'
 	@echo 'make bench-scale  what 10 million events cost against 10 thousand (SCALE=full; less by default)'
 	@echo 'make install    DESTDIR= PREFIX=$(PREFIX)'
@@ -127,6 +129,18 @@ $(OUT)/bin/mc-%: $(OUT)/%/main.o $(OUT)/lib%.a $(OUT)/libcommon.a $(GEN_common) 
 $(OUT)/bin/mcctl: $(OUT)/tools/mcctl/main.o $(OUT)/libmcctl.a $(OUT)/libcommon.a $(GEN_common)
 	@mkdir -p $(@D)
 	$(call say,LINK)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS_mcctl)
+# Programs that can be made to die at named points (common/fault.h): what passes a point is compiled again, the rest is the same.
+FAULT_SRC := $(sort common/fault.c $(shell grep -l '"fault.h"' $(foreach d,common broker gateway worker,$(wildcard $(d)/*.c))))
+FAULT_OBJ := $(FAULT_SRC:%.c=$(OUT)/faults/%.o)
+$(OUT)/faults/%.o: %.c | $(GEN_H)
+	@mkdir -p $(@D)
+	$(call say,CC)$(CC) $(CPPFLAGS) -DMC_FAULTS $(CPPFLAGS_$(firstword $(subst /, ,$*))) $(CFLAGS) -c -o $@ $<
+$(OUT)/faults/bin/mc-%: $(OUT)/bin/mc-% $(FAULT_OBJ)
+	@mkdir -p $(@D)
+	$(call say,LINK)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter $(OUT)/faults/$*/%.o $(OUT)/faults/common/%.o,$^) \
+	    $(if $(filter $*/main.c,$(FAULT_SRC)),,$(OUT)/$*/main.o) $(OUT)/lib$*.a $(OUT)/libcommon.a $(GEN_common) $(GEN_$*) $(LIBS_$*)
+faults: $(PROGRAMS:%=$(OUT)/faults/bin/%) $(OUT)/crash/clock.so $(OUT)/crash/older
+
 # Its manual page and completions are made from its own table of commands.
 $(OUT)/mcctl.1: $(OUT)/bin/mcctl
 	$(call say,MADE)$< man >$@
@@ -151,6 +165,15 @@ asan tsan:
 	$(MAKE) MODE=$@ all unit
 fuzz:
 	tools/fuzz
+# Kills under load, and whether what clients saw holds together: tests/crash/driver. KILLS=100, SEED= of another run to repeat it.
+crash: all faults
+	MC_BUILD=$(abspath $(OUT)) tests/crash/driver --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED))
+$(OUT)/crash/%.so: tests/crash/%.c
+	@mkdir -p $(@D)
+	$(call say,LINK)$(CC) -D_GNU_SOURCE -g -O2 -std=c17 -fPIC -shared $(WARN) -o $@ $< -ldl
+$(OUT)/crash/%: $(OUT)/tests/crash/%.o $(OUT)/libbroker.a $(OUT)/libcommon.a $(GEN_common) $(GEN_broker)
+	@mkdir -p $(@D)
+	$(call say,LINK)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS_broker)
 bench: all $(OUT)/bench/fill
 	tests/bench/run
 	SCALE=$(or $(SCALE),small) tests/bench/scale

@@ -3,6 +3,7 @@
 #include "consensus_local.h"
 #include <stdlib.h>
 #include "clock.h"
+#include "fault.h"
 #include "log.h"
 #include "store.h"
 
@@ -53,6 +54,7 @@ static enum outcome decide(struct local *l, struct batch *b)
 {
     struct txn *t;
     b->full = no_room(l);
+    fault_point("broker_begin");
     enum err e = store_begin(l->store, true, &t);
     if (e)
         return from_err(e);
@@ -61,7 +63,10 @@ static enum outcome decide(struct local *l, struct batch *b)
         store_abort(t);
         return from_err(e);
     }
-    return from_err(store_commit(t));
+    fault_point("broker_applied");
+    e = store_commit(t);
+    fault_point("broker_committed");
+    return from_err(e);
 }
 
 static void writer(void *u)

@@ -10,6 +10,7 @@
 #include "check.h"
 #include "clock.h"
 #include "crypto.h"
+#include "fault.h"
 #include "fleet.h"
 #include "hook.h"
 #include "list.h"
@@ -540,6 +541,7 @@ void intake_request(void *u, struct bus_request *r)
     }
     p->r = r;
     r->u = p;
+    fault_point("intake_request");
     p->m = wire__request__unpack(arena_allocator(&p->arena), r->len, r->data);
     bool ok = p->m && p->m->n_items >= 1 && p->m->n_items <= ITEMS_MAX && p->m->client_id.len == 16;
     p->slots = &p->one;

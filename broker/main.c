@@ -13,6 +13,7 @@
 #include "conf.h"
 #include "consensus_local.h"
 #include "crypto.h"
+#include "fault.h"
 #include "fleet.h"
 #include "hook.h"
 #include "hook_rule.h"
@@ -74,9 +75,12 @@ static void committed_cb(void *u, const struct batch *b)
     br->epoch = b->epoch;
     br->newest = b->newest;
     intake_committed(br->intake, b->epoch, b->newest);
+    fault_point("outbox_before");
     outbox_committed(br->outbox, b);
+    fault_point("outbox_published");
     hooks_committed(br->hooks, b);
     fleet_touched(br->fleet, b->touched, b->n_touched);
+    fault_point("fleet_told");
 }
 
 static void stop(struct broker *br, int status, unsigned within_ms)
@@ -191,6 +195,7 @@ static void tick(struct broker *br)
     br->tick = (struct proposal){ .cmd = { .item = &br->tick_item, .sender = SENDER_BROKER }, .done = tick_done };
     br->tick_under_way = 1;
     turn_submit(br->turns, &br->tick);
+    fault_point("tick_asked");
 }
 
 // Retention and sweeps, a few records at a time, while events come; in quiet times every ten minutes, for what grows old.
@@ -388,6 +393,7 @@ int main(int argc, char **argv)
 
     struct self self;
     self_look(&self); // remembers when we began
+    fault_init();
     signal(SIGPIPE, SIG_IGN);
     if (crypto_init() || uv_loop_init(&br.loop)) {
         log_error("the program cannot be started");

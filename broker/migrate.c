@@ -2,6 +2,7 @@
 // as the turn that wrote them would have, and writes how far it got, all in one transaction.
 #include "migrate.h"
 #include "apply.h"
+#include "fault.h"
 #include "kind.h"
 #include "log.h"
 #include "work.h"
@@ -106,7 +107,10 @@ static enum err step(struct store *s, struct arena *a, bool *ret_done)
         store_abort(t);
         return e;
     }
-    return store_commit(t);
+    fault_point("migrate_before");
+    e = store_commit(t);
+    fault_point("migrate_committed");
+    return e;
 }
 
 struct standing {

@@ -11,6 +11,7 @@
 #include "apply.h"
 #include "arena.h"
 #include "clock.h"
+#include "fault.h"
 #include "log.h"
 #include "migrate.h"
 #include "names.h"
@@ -145,6 +146,7 @@ static enum err first_records(struct setup *s, struct store *store)
     enum err e = admin_key(s->data, key);
     if (e)
         return e;
+    fault_point("setup_admin_key");
     crypto_hash(hash, key, strlen(key));
     memcpy(last4, key + strlen(key) - 4, 5);
     crypto_wipe(key, sizeof key);
@@ -179,6 +181,7 @@ static enum err peer_file(const char *data, const char *file, unsigned role, con
         peer_key_make(&k, role, name);
         e = peer_key_write(&k, path);
     }
+    fault_point("setup_peer_file");
     if (e) {
         log_error("%s cannot be used: %s", path, err_text(e));
         return e;
@@ -222,8 +225,10 @@ enum err setup_store(struct setup *s, struct store *store)
         e = read_meta(s, store, &workspaces);
     if (!e && !workspaces)
         e = first_records(s, store);
+    fault_point("setup_records");
     if (!e)
         e = seal_key(s);
+    fault_point("setup_seal_key");
     if (!e)
         e = peer_file(s->data, "gateway.key", 1, "gateway", store);
     for (unsigned i = 1; !e && i <= s->local_workers; i++) {

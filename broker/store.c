@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
+#include "fault.h"
 #include "log.h"
 #include "record.h"
 
@@ -224,6 +225,7 @@ enum err store_get(struct txn *t, enum store_db db, const struct key *k, struct 
 
 static enum err put(struct txn *t, enum store_db db, const struct key *k, const void *p, size_t n, unsigned flags)
 {
+    fault_point("store_put");
     MDB_val key = key_val(k), v = { n + RECORD_HEADER, NULL };
     enum err e = from_mdb(t->store, mdb_put(t->mdb, t->store->dbi[db], &key, &v, MDB_RESERVE | flags));
     if (e)
@@ -246,6 +248,7 @@ enum err store_append(struct txn *t, enum store_db db, const struct key *k, cons
 
 enum err store_del(struct txn *t, enum store_db db, const struct key *k)
 {
+    fault_point("store_delete");
     MDB_val key = key_val(k);
     return from_mdb(t->store, mdb_del(t->mdb, t->store->dbi[db], &key, NULL));
 }
@@ -356,6 +359,7 @@ enum err cursor_put(struct cursor *c, const void *p, size_t n)
 
 enum err cursor_del(struct cursor *c)
 {
+    fault_point("store_delete");
     return from_mdb(c->txn->store, mdb_cursor_del(c->impl, 0));
 }
 

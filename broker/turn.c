@@ -3,6 +3,7 @@
 #include "arena.h"
 #include "clock.h"
 #include "crypto.h"
+#include "fault.h"
 #include "figure.h"
 
 enum { ARENA_MAX = 256 * 1024 * 1024, ROWS_MAX = 64 * 1024 * 1024, PACKED_MAX = 8 * 1024 * 1024 };
@@ -69,8 +70,11 @@ static void decided_cb(void *u, enum outcome st, struct batch *b)
         begin(t);
         return;
     }
-    for (uint32_t i = 0; i < n; i++)
+    fault_point("turn_decided");
+    for (uint32_t i = 0; i < n; i++) {
         t->under_way[i]->done(t->under_way[i], st, b);
+        fault_point("turn_answered");
+    }
     if (st == OUTCOME_APPLIED) {
         t->counts.commands += n;
         t->counts.turns++;

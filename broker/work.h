@@ -13,7 +13,7 @@
 #include "posting.h"
 #include "stats.h"
 
-enum { CONTENT_INLINE = 2048, ROW_TEXT_MAX = 4400, LEASE_MS = 30000, OUTCOME_KEPT_MS = 10 * 60 * 1000, IDEM_KEPT_MS = 24 * 3600 * 1000 };
+enum { CONTENT_INLINE = 2048, ROW_TEXT_MAX = 4400, OUTCOME_KEPT_MS = 10 * 60 * 1000, IDEM_KEPT_MS = 24 * 3600 * 1000 };
 
 // Tasks of a desktop or a workspace: the counters' copy of this turn.
 struct counts {

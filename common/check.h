@@ -19,6 +19,7 @@ enum {
     PASSWORD_STRING_MAX = 128,                                                       // octets, of what argon2id makes of one, with its NUL
     KEYS_A_USER_MAX = 1000, SIGNINS_A_USER_MAX = 50, USERS_MAX = 1000, WORKSPACES_MAX = 1000, USES_MAX = 1000,
     SIGNIN_MAX_S = 7 * 24 * 3600, SIGNIN_IDLE_S = 24 * 3600,
+    LEASE_MS = 30000,                  // a worker that has not been heard of for so long is lost, and what it was given with it
     REQUEST_MSG_MAX = 2 * 1024 * 1024, // what the broker's listener accepts
 };
 

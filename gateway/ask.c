@@ -14,6 +14,7 @@
 #include <string.h>
 #include <uv.h>
 #include "check.h"
+#include "fault.h"
 #include "figures.h"
 #include "gateway.h"
 #include "peer.h"
@@ -187,6 +188,7 @@ static void replied_cb(struct peer_call *call, enum err e, const Wire__Reply *re
     struct batch *b = container_of(call, struct batch, peer);
     struct ask *a = b->ask;
 
+    fault_point("gateway_answered");
     a->under_way[b->kind]--;
     if (a->open[b->kind])
         wake(a);
@@ -240,6 +242,7 @@ static void send_batch(struct ask *a, enum kind kind)
     a->under_way[kind]++;
     figure_count(a->gw, FIGURE_GATEWAY_ASKS);
     peer_ask(a->gw->peer, &b->peer, items, b->n, TIMEOUT_MS);
+    fault_point("gateway_asked");
     b->first = item[0].number;
 }
 

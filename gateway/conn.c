@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include "access.h"
 #include "clock.h"
+#include "fault.h"
 #include "figures.h"
 #include "out.h"
 
@@ -338,6 +339,7 @@ static void take_head(struct conn *c)
     if (!x->has_body)
         http_in_begin_body(&rq->in);
     c->state = CONN_ASKED;
+    fault_point("gateway_head");
     if (rq->in.host.p && !trust_host(c->server->conf.trust, rq->in.host)) {
         exchange_fail(x, 421, http_out_code(421), "This host name is not one of ours");
         return;
@@ -384,6 +386,7 @@ static void call_body(struct conn *c)
     server_disarm(c->server, &c->timer);
     c->x.body = (struct text){ (const char *)c->rq->body.data, c->rq->body.len };
     c->state = CONN_ANSWER;
+    fault_point("gateway_body");
     c->server->conf.handlers->body(&c->x);
 }
 

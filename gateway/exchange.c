@@ -5,6 +5,7 @@
 #include <string.h>
 #include "clock.h"
 #include "conn.h"
+#include "fault.h"
 #include "figures.h"
 #include "http_out.h"
 #include "out.h"
@@ -89,6 +90,7 @@ void exchange_reply(struct exchange *x, unsigned status, const char *content_typ
     v[1] = (struct iovec){ .iov_base = (void *)(uintptr_t)body, .iov_len = n };
     c->answered_n = c->bodyless || status == 204 || status == 304 ? 0 : n;
     out_put(c, v, c->answered_n ? 2 : 1);
+    fault_point("gateway_replied");
     conn_answered(c);
 }
 

@@ -22,6 +22,7 @@
 #include "cred.h"
 #include "crypto.h"
 #include "cursor.h"
+#include "fault.h"
 #include "figures.h"
 #include "frame.h"
 #include "gateway.h"
@@ -184,6 +185,18 @@ static void sub_refuse(struct sub *s, enum err e, const char *field)
 
 // ---------------------------------------------------------------- writing
 
+// For the tests: the client has got a part of its last frame, another part in each run, when we are gone.
+static void die_inside(struct sub *s, const struct cursor_plan *p)
+{
+    struct iovec part = p->v[p->n - 1];
+
+    part.iov_len = fault_number() * 7 % part.iov_len;
+    if (p->n > 1)
+        (void)exchange_writev(s->x, p->v, p->n - 1);
+    (void)exchange_writev(s->x, &part, 1);
+    fault_kill();
+}
+
 // Gives the socket what waits for it: false when the subscriber is no more.
 static bool sub_write(struct sub *s, const struct block *live, bool own_only, struct cursor_plan *p, bool *whole)
 {
@@ -191,8 +204,12 @@ static bool sub_write(struct sub *s, const struct block *live, bool own_only, st
     size_t w = 0;
 
     cursor_plan(&s->cursor, h->tail, live, own_only || s->ending, p);
+    if (p->n && fault_due("gateway_mid_frame"))
+        die_inside(s, p);
     if (p->n)
         w = exchange_writev(s->x, p->v, p->n);
+    if (w)
+        fault_point("gateway_frame");
     if (cursor_wrote(&s->cursor, h->tail, live, p, w)) {
         sub_cut(s);
         return false;

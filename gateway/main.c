@@ -13,6 +13,7 @@
 #include "conf.h"
 #include "cred.h"
 #include "crypto.h"
+#include "fault.h"
 #include "hub.h"
 #include "log.h"
 #include "notify.h"
@@ -274,6 +275,7 @@ int main(int argc, char **argv)
     int known;
 
     self_look(&self); // remembers when we began
+    fault_init();
 
     conf_read(program, "Mission Control's HTTP front: REST and event streams.", options, sizeof options / sizeof *options, argc, argv);
     log_init(program, log_level_find(conf.log_level, &known));

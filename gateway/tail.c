@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include "arena.h"
 #include "ask.h"
+#include "fault.h"
 #include "frame.h"
 #include "log.h"
 
@@ -147,6 +148,7 @@ static enum err put(struct tail *t, struct block *b, const Wire__Row *row, enum 
 
 static void take(struct tail *t, const Wire__Row *row)
 {
+    fault_point("gateway_row");
     move_to(t, row->number);
     t->cbs.row(t->cbs.u, row);
     EACH_VIEW(i) {

@@ -321,7 +321,8 @@ static void clear(struct job *j, bool too_long)
     while (tree_end(&j->former.id) == 0) {
         spool_guard_remove(j->conf->spool, j->task, j->former.session);
         if (!spool_guard_find(j->conf->spool, j->task, j->session, j->attempt, &j->former)) {
-            event(j, JEV_CLEAN);
+            if (j->conf->leased(j->conf->u)) // otherwise it is looked at again
+                event(j, JEV_CLEAN);
             return;
         }
     }

@@ -18,6 +18,7 @@ struct job_conf {
     struct driver_user user;
     unsigned stall_s;                                          // a chat endpoint may be silent for so long
     void (*recorded)(void *u, struct job *j);                  // job_go may be called
+    bool (*leased)(void *u);                                   // what we were given is certainly ours still: it may be started
     void (*output)(void *u, struct job *j, enum stream stream, uint64_t offset, const uint8_t *p, size_t n); // lent
     void (*ended)(void *u, struct job *j);                     // its result is on disk, or tried again; not for dropped ones
     void (*gone)(void *u, struct job *j);                      // a dropped one is about to be freed: take it out of lists

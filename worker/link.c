@@ -40,6 +40,7 @@ struct poll {
     struct peer_call call;
     struct link *link;
     bool sent, draining; // draining: it said so
+    uint64_t sent_ms;
 };
 
 struct link {
@@ -58,6 +59,7 @@ struct link {
     uint64_t polls;
     uv_timer_t poll_timer;
     unsigned poll_pause_ms;            // 0: the last one went well
+    uint64_t heard_ms;                 // our lease began no earlier: when the last poll that was answered had been sent
     bool poll_due;                     // something changed while both were out
 
     struct peer_call report;
@@ -132,9 +134,19 @@ static unsigned free_slots(const struct link *l)
     return n < l->conf.slots ? l->conf.slots - n : 0;
 }
 
+// False after we were away (stopped, or the broker was) for as long as a lease: what we hold may be somebody else's by now, so
+// that nothing is begun before the next answer has said what is ours. What runs goes on.
+static bool leased_cb(void *u)
+{
+    const struct link *l = u;
+    return clock_mono_ms() < l->heard_ms + LEASE_MS;
+}
+
 static void start_waiting(struct link *l)
 {
     unsigned running = 0;
+    if (!leased_cb(l))
+        return;
     list_each(n, tmp, &l->jobs) {
         const struct job *j = container_of(n, struct job, at);
         if (j->state != JOB_ENDED && j->state != JOB_QUEUED)
@@ -495,7 +507,10 @@ static void polled_cb(struct peer_call *c, enum err e, const Wire__Reply *reply)
     l->poll_pause_ms = e ? longer(l->poll_pause_ms) : 0;
     if (!e) {
         const Wire__WorkOrders *o = reply->answers[0]->work_orders;
+        if (p->sent_ms > l->heard_ms)
+            l->heard_ms = p->sent_ms;
         take_orders(l, o);
+        start_waiting(l);
         l->drain_known = p->draining && o->drain && o->n_assignments == 0;
         look_drained(l);
     }
@@ -577,6 +592,7 @@ static void send_poll(struct link *l)
     item.body_case = WIRE__ITEM__BODY_WORK_POLL;
     item.work_poll = &m;
     p->sent = true;
+    p->sent_ms = clock_mono_ms();
     p->draining = l->draining;
     l->poll_due = false;
     peer_ask(l->peer, &p->call, items, 1, HOLD_MS + POLL_EXTRA_MS);
@@ -718,7 +734,7 @@ enum err link_new(const struct link_conf *c, struct link **ret)
     if (!l)
         return ERR_NO_MEMORY;
     l->conf = *c;
-    l->job_conf = (struct job_conf){ .loop = c->loop, .spool = c->spool, .user = c->user, .stall_s = c->stall_s, .recorded = recorded_cb,
+    l->job_conf = (struct job_conf){ .loop = c->loop, .spool = c->spool, .user = c->user, .stall_s = c->stall_s, .recorded = recorded_cb, .leased = leased_cb,
                                      .output = output_cb, .ended = ended_cb, .gone = gone_cb, .u = l };
     list_init(&l->jobs);
     self_look(&l->self);

@@ -30,6 +30,8 @@ Rules: wait for a condition with wait_until(what, function, seconds), never with
 sanitized builds by themselves. Nothing outlives the test run: programs are told to a reaper process that ends them even when
 pytest itself is killed, and what an ended worker left running is adopted (subreaper) and ended when its installation closes.
 
+With MC_FAULT in env (also as '') an installation runs the programs of `make faults`: common/fault.h.
+
 Environment: MC_BUILD (build directory, default <repository>/build), MC_TEST_STRETCH (factor for all deadlines),
 MC_TEST_KEEP=1 (keep the directories).
 """
@@ -579,7 +581,9 @@ class Install:
         self.ports = {}
         self.extra_env = dict(env or {})
         self.desktop = 'desktop_1'
-        bins = os.path.join(BUILD, 'bin')
+        # The programs that can be made to die at named points are others than those that are installed (`make faults`).
+        bins = os.path.join(BUILD, 'faults/bin' if 'MC_FAULT' in self.extra_env else 'bin')
+        assert os.path.exists(bins + '/mc-broker'), '%s is not built: make all faults' % bins
         self.broker = Prog(self, 'broker', [bins + '/mc-broker', '--bootstrap-local', str(max(workers, 1)), *broker_args], self._env)
         self.gateways = []
         self.workers = []

@@ -7,7 +7,7 @@ import threading
 
 import chat_faults
 import pytest
-from harness import SANITIZED, STRETCH, wait_until
+from harness import SANITIZED, STRETCH, Prog, wait_until
 
 
 def alive(pid):
@@ -168,6 +168,32 @@ def test_killed_between_steps_starts_nothing_twice(fresh, point):
     spool = os.path.join(i.data, 'spool', 'worker-1')
     wait_until('the spool is empty', lambda: not glob.glob(spool + '/*.end*'))
     assert not glob.glob(i.data + '/run/guard-*/*')
+
+
+def test_stopped_past_its_lease_starts_nothing_it_has_lost(fresh, point='received'):
+    """A worker that sleeps between being given a session and starting it: the next attempt has run when it wakes up."""
+    i = fresh(gateways=1, workers=1, env={'MC_FAULT': point + ':1:stop'})
+    sleeper = i.workers[0]
+    t = i.task('printf "attempt %%s\\n" "$MC_ATTEMPT" >> %s' % i.run_file, run=True, retries=1)
+
+    def stopped():
+        with open('/proc/%d/stat' % sleeper.pid) as f:
+            return f.read().rsplit(')', 1)[1].split()[0] == 'T'
+    wait_until('it is stopped at ' + point, stopped)
+    i.extra_env['MC_FAULT'] = ''
+    key = i.api('POST', '/api/workers', {'name': 'other'}).ok(201)['key']
+    path = os.path.join(i.dir, 'other.key')
+    with open(path, 'w') as f:
+        f.write(key)
+    os.chmod(path, 0o600)
+    i.workers.append(Prog(i, 'other', [sleeper.argv[0], '--worker-key', path], i._env).start())
+    d = i.wait_task(t['id'], 'done', seconds=60)
+    assert d['attempt'] == 2 and i.marks() == ['attempt 2']
+    sleeper.resume()
+    wait_until('it was told', lambda: 'does not know' in sleeper.log_text() or 'does not want' in sleeper.log_text(), 20)
+    i.wait_ready()
+    i.wait_task(i.task('true', run=True)['id'], 'done')
+    assert i.marks() == ['attempt 2'] and i.get_task(t['id'])['status'] == 'done'
 
 
 def test_next_attempt_first_ends_what_the_last_one_left(fresh):
