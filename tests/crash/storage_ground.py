@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), 'proc'))
@@ -53,6 +54,12 @@ def without_shim(prog):
     prog.env = prog.__dict__.get('plain_env', prog.env)
 
 
+def _once(pairs):
+    d = dict(pairs)
+    assert len(d) == len(pairs), 'made twice: %s' % sorted(k for k, _ in pairs if [x for x, _ in pairs].count(k) > 1)[:3]
+    return d
+
+
 class Probe:
     """storage_probe: what the store in a directory holds."""
 
@@ -71,7 +78,7 @@ class Probe:
         word, *rest = self.p.stdout.readline().rstrip('\n').split(' ', 1)
         if word == 'whole':
             digest, newest, text = rest[0].split(' ', 2)
-            return 'whole', digest, int(newest), json.loads(text)
+            return 'whole', digest, int(newest), json.loads(text, object_pairs_hook=_once)
         if word == 'empty':
             return ('empty',)
         return 'bad', ' '.join(rest) + ' ' + ' '.join(x.strip() for x in self.said[-2:])
@@ -89,7 +96,7 @@ class Clients:
     def __init__(self, i, n=4, clock=lambda: 0, run=False, first=0, timeout=6):
         self.i, self.clock, self.run, self.timeout = i, clock, run, timeout
         self.asked, self.acked, self.unknown, self.refused, self.wrong = {}, {}, {}, {}, []
-        self.answers = []           # (monotonic, status, code)
+        self.answers = []           # (asked, answered, status), wall clock
         self.lock, self.stopping = threading.Lock(), False
         self.key, self.port = i.key, i.port(0)
         self.threads = [threading.Thread(target=self._client, args=(first + k,), daemon=True) for k in range(n)]
@@ -110,6 +117,7 @@ class Clients:
                 self._do(note, 'POST', '%s/%s/comments' % (TASKS, task['id']), {'content': note}, 201)
 
     def _do(self, tag, method, path, body, want):
+        began = time.time()
         try:
             a = http_call(self.port, method, path, json.dumps(body).encode(), {'x-api-key': self.key, 'Content-Type': 'application/json'},
                           timeout=self.timeout)
@@ -119,7 +127,7 @@ class Clients:
             a = None
         at = self.clock()
         with self.lock:
-            self.answers.append((harness.time.monotonic(), a.status if a else 0, a.json.get('code') if a is not None and a.status >= 400 else None))
+            self.answers.append((began, time.time(), a.status if a is not None else 0))
             if a is not None and a.status == want:
                 self.acked[tag] = at
                 return a.json
@@ -129,7 +137,7 @@ class Clients:
                 self.refused[tag] = at      # a clear answer: nothing happened
             else:
                 self.wrong.append('%s: %r' % (tag, a))
-        harness.time.sleep(0.01)            # the client's own pause after a refusal
+        time.sleep(0.01)            # the client's own pause after a refusal
         return None
 
     def stop(self):
