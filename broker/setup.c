@@ -155,6 +155,8 @@ static enum err admin_key(const char *data, char key[API_KEY_MAX])
     line[n] = '\n';
     e = secret_write(path, line, n + 1);
     crypto_wipe(line, sizeof line);
+    if (e)
+        log_error("%s cannot be made: %s", path, err_text(e));
     return e;
 }
 
@@ -184,6 +186,8 @@ static enum err first_records(struct setup *s, struct store *store)
     arena_fini(&a);
     if (!e)
         log_info("a new installation was made in %s", s->data);
+    else
+        log_error("a new installation cannot be made in %s: %s", s->data, err_text(e));
     return e;
 }
 
@@ -216,7 +220,11 @@ static enum err peer_file(const char *data, const char *file, unsigned role, con
     e = run_one(store, &a, &item, &answer);
     arena_fini(&a);
     crypto_wipe(&k, sizeof k);
-    return e == ERR_BAD_STATE ? ERR_OK : e; // known already
+    if (e == ERR_BAD_STATE)
+        return ERR_OK; // known already
+    if (e)
+        log_error("the owner of %s cannot be stored: %s", path, err_text(e));
+    return e;
 }
 
 static enum err seal_key(struct setup *s)

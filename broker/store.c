@@ -156,6 +156,8 @@ static enum err open_at(const char *dir, const char *path, uint64_t map_size, un
     if (!e) {
         store_reader_check(s);
         e = open_dbs(s);
+        if (e && !(s->read_only && e == ERR_NOT_FOUND))
+            log_error("%s cannot be opened: %s", path, err_text(e));
     }
     if (e) {
         store_close(s);
