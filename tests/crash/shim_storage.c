@@ -3,6 +3,7 @@
 //
 //     MC_SHIM_DIR=DIR           only files below it (required; else the shim does nothing)
 //     MC_SHIM_FAULT=KIND:N:ACT  KIND sync    fsync, fdatasync, msync of a file or directory
+//                                    dir     those of directories alone
 //                                    meta    a write through a descriptor opened with O_DSYNC (LMDB's meta page)
 //                                    write   any other write, or making a file longer
 //                               N    1: the first, from the start of the program
@@ -46,12 +47,12 @@ static struct {
     size_t dir_n;
     int log;
     bool on, sticky;
-    char kind, act[8];     // s, m, w
+    char kind, act[8];     // s, d, m, w
     unsigned long at, seen;
     const char *hit;
     pthread_mutex_t lock;
     uint32_t handles;
-    struct { uint32_t handle; bool dsync, append; } fd[FDS];
+    struct { uint32_t handle; bool dsync, append, directory; } fd[FDS];
 } shim = { .log = -1, .lock = PTHREAD_MUTEX_INITIALIZER };
 
 #define REAL(name) __extension__({ static __typeof__(&name) f; if (!f) f = (__typeof__(&name))dlsym(RTLD_NEXT, #name); f; })
@@ -72,7 +73,7 @@ __attribute__((constructor)) static void begin(void)
     shim.dir_n = strlen(shim.dir);
     shim.hit = getenv("MC_SHIM_HIT");
     shim.sticky = getenv("MC_SHIM_STICKY") != NULL;
-    if (fault && (sscanf(fault, "%7[a-z]:%lu:%7[A-Z]", kind, &shim.at, shim.act) != 3 || !strchr("smw", kind[0]))) {
+    if (fault && (sscanf(fault, "%7[a-z]:%lu:%7[A-Z]", kind, &shim.at, shim.act) != 3 || !strchr("sdmw", kind[0]))) {
         say("shim: MC_SHIM_FAULT is KIND:N:ACT\n");
         _exit(99);
     }
@@ -165,6 +166,7 @@ static int opened(int dirfd, const char *path, int flags, mode_t mode)
     if (fd >= 0 && fd < FDS) {
         shim.fd[fd].handle = ++shim.handles;
         shim.fd[fd].dsync = (flags & O_DSYNC) != 0; // O_SYNC has that bit too
+        shim.fd[fd].directory = (flags & O_DIRECTORY) != 0;
         shim.fd[fd].append = (flags & O_APPEND) != 0;
         put('O', shim.handles, 0, (uint32_t)flags, name, strlen(name));
     }
@@ -339,7 +341,7 @@ static int synced(int fd, long call)
     if (!h)
         return (int)syscall(call, fd);
     pthread_mutex_lock(&shim.lock);
-    int strike = strikes('s');
+    int strike = strikes(shim.kind == 'd' && shim.fd[fd].directory ? 'd' : 's');
     put('B', h, 0, 0, NULL, 0);
     pthread_mutex_unlock(&shim.lock);
     if (strike == 'E')

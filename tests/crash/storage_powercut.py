@@ -6,6 +6,7 @@ import shutil
 
 import storage_ground as ground
 import storage_image
+import storage_spool
 from harness import Install, wait_until
 
 
@@ -81,7 +82,11 @@ def starts(directory, report, what):
 
 
 def run(report, o, seed):
-    images, real = o.images, max(5, o.images // 200)
+    storage_spool.power_cuts(report, max(100, o.images // 5), seed)
+    store(report, o.images, max(5, o.images // 200), seed)
+
+
+def store(report, images, real, seed):
     rng = random.Random(seed)
     with ground.Place() as place:
         log, first, asked, acked, key = record(place, 400 if images >= 5000 else 120)
