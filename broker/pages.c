@@ -61,6 +61,7 @@ struct check {
     size_t why_size;
     uint32_t page_size;
     uint64_t n_pages, seen;   // pages there are; marked so far
+    uint64_t freed_by;        // the last transaction that has a free list
     uint8_t *used;            // a bit a page
     uint8_t *level[2 * LEVELS_MAX]; // the main tree's pages, then those of the tree that is walked inside it
     uint8_t *value;           // of a record in pages of its own
@@ -215,8 +216,10 @@ static enum err entry(struct walk *w, const struct node *n, uint64_t page)
     if (n->flags & ~NODE_BIG)
         return BAD(c, "has an unknown kind of record on page %" PRIu64, page);
     enum err e = value_read(w, n, &value);
-    if (!e && w->free_lists)
+    if (!e && w->free_lists) {
+        c->freed_by = u64(n->key.p);
         return free_list(w, value, n->size);
+    }
     if (!e)
         e = c->cbs->record(c->cbs->u, n->key.p, n->key.n, value, n->size);
     if (e && !*c->why)
@@ -343,6 +346,10 @@ enum err pages_check(int fd, const struct pages_cbs *cbs, struct pages_found *re
         e = tree_walk(&c, meta + 24 + DB_OCTETS, NULL, 0, false);
     if (!e)
         e = tree_walk(&c, meta + 24, NULL, 0, true);
+    // Every commit but the first frees pages: a head whose number is another than its last list's is an older one with a damaged number.
+    uint64_t txn = u64(meta + 128);
+    if (!e && txn > 1 && c.freed_by != txn)
+        e = BAD(&c, "has a head of transaction %" PRIu64 " with free lists up to %" PRIu64, txn, c.freed_by);
     ret->pages = c.n_pages;
     ret->lost = c.n_pages - 2 - c.seen;
     for (unsigned i = 0; i < sizeof c.level / sizeof *c.level; i++)

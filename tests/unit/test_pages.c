@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 #include <fcntl.h>
+#include <lmdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,6 +58,9 @@ static int make_store(void **state)
             assert_true(e == ERR_OK || e == ERR_NOT_FOUND);
         }
         assert_int_equal(store_commit(t), ERR_OK);
+        struct pages_found found; // what every commit leaves is whole
+        assert_int_equal(store_check(dir, NULL, &found), ERR_OK);
+        assert_true(found.pages && !found.lost);
     }
     store_close(s);
     read_all(&digest, &records);
@@ -236,11 +240,31 @@ static void another_name(void **state)
         }
 }
 
+// What mdb_copy makes, as it is and with -c.
+static void copies(void **state)
+{
+    char copy[TEMP_DIR_MAX], to[TEMP_DIR_MAX + 16];
+    (void)state;
+    for (unsigned flags = 0; flags <= MDB_CP_COMPACT; flags += MDB_CP_COMPACT) {
+        struct pages_found found;
+        MDB_env *env;
+        assert_true(temp_dir_make(copy, "pages"));
+        snprintf(to, sizeof to, "%s/store.mdb", copy);
+        assert_int_equal(mdb_env_create(&env), 0);
+        assert_int_equal(mdb_env_open(env, path, MDB_NOSUBDIR | MDB_RDONLY | MDB_NOLOCK, 0600), 0);
+        assert_int_equal(mdb_env_copy2(env, to, flags), 0);
+        mdb_env_close(env);
+        assert_int_equal(store_check(copy, NULL, &found), ERR_OK);
+        assert_true(found.records == records && found.lost == 0);
+        assert_int_equal(temp_dir_drop(copy), 0);
+    }
+}
+
 int main(void)
 {
     log_init("test", LOG_ERROR);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_whole_one),  cmocka_unit_test(one_octet), cmocka_unit_test(every_octet_of_heads), cmocka_unit_test(whole_pages),
+        cmocka_unit_test(a_whole_one), cmocka_unit_test(copies), cmocka_unit_test(one_octet), cmocka_unit_test(every_octet_of_heads), cmocka_unit_test(whole_pages),
         cmocka_unit_test(the_newer_head_lost), cmocka_unit_test(cut_off), cmocka_unit_test(garbage), cmocka_unit_test(another_name),
     };
     return cmocka_run_group_tests(tests, make_store, drop_store);
