@@ -57,7 +57,7 @@ MADE := $(OUT)/mcctl.1 $(OUT)/mcctl.bash $(OUT)/mcctl.zsh
 .SECONDARY:
 .SECONDEXPANSION:
 .DELETE_ON_ERROR:
-.PHONY: all help asan tsan unit test check fuzz faults crash bench bench-scale install deb clean
+.PHONY: all help asan tsan unit test check fuzz faults crash bench bench-scale install deb clean storage storage-tools powercut
 
 all: $(BINS) $(MADE) $(OUT)/bench/fill
 
@@ -71,6 +71,8 @@ help:
 	@echo 'make crash      kills under load (KILLS=100, SEED=), and the history of it judged'
 	@echo 'make bench      the figures of the performance section'
 	@echo 'make bench-scale  what 10 million events cost against 10 thousand (SCALE=full; less by default)'
+	@echo 'make storage    failing disks: I/O errors, power cuts, full disks, damage (IMAGES=, MUTANTS=, SYNCS=, ROUNDS=)'
+	@echo 'make powercut   the power cuts alone (IMAGES=10000)'
 	@echo 'make install    DESTDIR= PREFIX=$(PREFIX)'
 	@echo 'make deb        a Debian package and the list of what it is made with (CycloneDX), into $(OUT)'
 
@@ -181,6 +183,23 @@ bench: all $(OUT)/bench/fill
 bench-scale: all $(OUT)/bench/fill
 	tests/bench/scale
 $(OUT)/bench/%: $(OUT)/tests/bench/%.o $(OUT)/libbroker.a $(OUT)/libcommon.a $(GEN_common) $(GEN_broker)
+	@mkdir -p $(@D)
+	$(call say,LINK)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS_broker)
+# --- what disks do (tests/crash/storage_*): a shim that lets writes fail and records them, and tools that open what is left
+STORAGE := $(OUT)/crash/shim_storage.so $(OUT)/crash/storage_probe $(OUT)/crash/storage_damage $(OUT)/crash/storage_spool
+storage-tools: all $(OUT)/bench/fill $(STORAGE)
+# IMAGES, MUTANTS, SYNCS, ROUNDS: how many of each (tests/crash/storage says what they are)
+storage: storage-tools
+	tests/crash/storage --images $(or $(IMAGES),10000) --mutants $(or $(MUTANTS),2000) --syncs $(or $(SYNCS),200) --rounds $(or $(ROUNDS),50)
+powercut: storage-tools
+	tests/crash/storage --only powercut --images $(or $(IMAGES),10000)
+$(OUT)/crash/%.so: tests/crash/%.c
+	@mkdir -p $(@D)
+	$(call say,LINK)$(CC) -D_GNU_SOURCE -g -std=c17 -O2 $(WARN) -fPIC -shared -o $@ $< -ldl -lpthread
+$(OUT)/crash/storage_spool: $(OUT)/tests/crash/storage_spool.o $(OUT)/libworker.a $(OUT)/libcommon.a $(GEN_common)
+	@mkdir -p $(@D)
+	$(call say,LINK)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS_worker)
+$(OUT)/crash/storage_%: $(OUT)/tests/crash/storage_%.o $(OUT)/libbroker.a $(OUT)/libcommon.a $(GEN_common) $(GEN_broker)
 	@mkdir -p $(@D)
 	$(call say,LINK)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS_broker)
 install: all

@@ -9,6 +9,7 @@
 #include "arena.h"
 #include "bus.h"
 #include "check.h"
+#include "check_main.h"
 #include "clock.h"
 #include "conf.h"
 #include "consensus_local.h"
@@ -24,6 +25,7 @@
 #include "self.h"
 #include "setup.h"
 #include "store.h"
+#include "store_check.h"
 #include "store_comment.h"
 #include "turn.h"
 
@@ -52,7 +54,7 @@ struct broker {
     int tick_under_way;
 };
 
-static const char *opt_data, *opt_url, *opt_local, *opt_map, *opt_min_free, *opt_level, *opt_sync, *opt_retry;
+static const char *opt_data, *opt_url, *opt_local, *opt_map, *opt_min_free, *opt_level, *opt_sync, *opt_retry, *opt_check;
 static const struct conf_opt options[] = {
     { "data", "DIR", "state directory; one broker works on it at a time", "./data", &opt_data },
     { "broker", "URL", "address to listen on for gateways and workers, ipc:// or tcp://127.0.0.1:PORT;\nthe bus addresses are derived from it (default ipc://DIR/run/broker.ipc)", NULL, &opt_url },
@@ -62,6 +64,8 @@ static const struct conf_opt options[] = {
     { "sync", "yes|no", "no: do not wait for the disk; a power cut may then lose everything (for tests only)", "yes", &opt_sync },
     { "webhook-retry-base-ms", "N", "pause before the second try of a delivery to a webhook; it doubles up to 300 times as much", "1000",
       &opt_retry },
+    { "check", NULL, "look at the whole store - every page, record, index, counter and list - while no broker runs, change nothing, and\n"
+      "end: 0 all is whole, 1 it is damaged, 2 it cannot be checked now", NULL, &opt_check },
     { "log-level", "LEVEL", "error, warn, info or debug", "info", &opt_level },
 };
 
@@ -323,11 +327,36 @@ static enum err listen_all(struct broker *br, const char *url, const char *bus_u
     return e;
 }
 
+static void checked_cb(uint64_t pages, uint64_t of)
+{
+    enum { EVERY_MS = 5000 };
+    static uint64_t next_ms;
+    uint64_t now_ms = clock_mono_ms();
+    if (next_ms && now_ms >= next_ms)
+        log_info("checking the store: %llu %% of %llu pages", (unsigned long long)(pages * 100 / of), (unsigned long long)of);
+    if (!next_ms || now_ms >= next_ms)
+        next_ms = now_ms + EVERY_MS;
+}
+
+// Before LMDB sees the file: it would crash on damage, or go by it.
+static enum err check_pages(void)
+{
+    struct pages_found found;
+    uint64_t began_ms = clock_mono_ms();
+    enum err e = store_check(opt_data, checked_cb, &found);
+    if (!e && found.pages)
+        log_info("the store is whole: %llu pages with %llu records were checked in %llu ms", (unsigned long long)found.pages,
+                 (unsigned long long)found.records, (unsigned long long)(clock_mono_ms() - began_ms));
+    return e;
+}
+
 static enum err open_all(struct broker *br, uint64_t map_mib, uint64_t min_free_mib, uint64_t workers, bool sync)
 {
     struct setup s = { .data = opt_data, .local = opt_local != NULL, .local_workers = (unsigned)workers };
     struct turns_cbs cbs = { committed_cb, fatal_cb, br };
     enum err e = setup_directory(opt_data);
+    if (!e)
+        e = check_pages();
     if (!e)
         e = store_open(opt_data, map_mib << 20, sync, &br->store);
     if (!e)
@@ -380,6 +409,8 @@ int main(int argc, char **argv)
         conf_usage(program, "--sync is yes or no");
     uint64_t workers = number("bootstrap-local", opt_local, 0, 1000), map = number("map-size", opt_map, 2, 16 << 20),
              min_free = number("min-free", opt_min_free, 0, 1 << 20), retry = number("webhook-retry-base-ms", opt_retry, 1, 3600 * 1000);
+    if (opt_check)
+        return check_main(opt_data);
     if (opt_url)
         ok = snprintf(url, sizeof url, "%s", opt_url) < (int)sizeof url;
     else

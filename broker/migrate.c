@@ -79,15 +79,18 @@ enum err migrate_step(struct txn *t, struct arena *a, unsigned rows, bool *ret_d
     *ret_done = m->schema == STORE_SCHEMA;
     if (*ret_done)
         return ERR_OK;
-    e = post_rows(t, a, m, rows, &left);
+    if (m->schema < 2)
+        e = post_rows(t, a, m, rows, &left);
     if (e)
         return e;
-    if (!left) {
+    if (!left && m->schema < 2) {
         e = index_kind(t, a, KIND_DESKTOP);
         if (!e)
             e = index_kind(t, a, KIND_USER);
         if (e)
             return e;
+    }
+    if (!left) {
         m->schema = STORE_SCHEMA;
         m->migrated = 0;
         *ret_done = true;

@@ -10,7 +10,8 @@ struct arena;
 // What the versions of the layout (Rec.Meta.schema) added:
 //   1  the first
 //   2  posting lists and hours of the activities, made from the log; indexes of agents and of users' names
-enum { STORE_SCHEMA = 2, MIGRATE_ROWS = 4096 };
+//   3  records of schema 2 (record.h), which older versions cannot read: there is nothing to do but to say so
+enum { STORE_SCHEMA = 3, MIGRATE_ROWS = 4096 };
 
 // Does the next `rows` rows' worth of what there is to do, in a write transaction of the caller's. *ret_done: there was nothing left,
 // or is not any more. ERR_BAD_STATE: the store was written by a version newer than this one.

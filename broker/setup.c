@@ -27,24 +27,33 @@ static enum err make_dir(const char *path, mode_t mode)
     return ERR_IO;
 }
 
+// The names in it stay after a power cut. One that may not be opened is not ours to sync (the parent of the directory).
+static enum err sync_names(const char *dir)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == EACCES || errno == EPERM ? ERR_OK : ERR_IO;
+    enum err e = fsync(fd) == 0 || errno == EINVAL || errno == EROFS ? ERR_OK : ERR_IO;
+    if (e)
+        log_error("%s cannot be synced: %s", dir, strerror(errno));
+    (void)close(fd);
+    return e;
+}
+
 static enum err path_of(char *out, const char *dir, const char *name)
 {
     return snprintf(out, PATH_MAX_OCTETS, "%s/%s", dir, name) < PATH_MAX_OCTETS ? ERR_OK : ERR_TOO_BIG;
 }
 
-enum err setup_directory(const char *data)
+enum err setup_lock(const char *data, bool make)
 {
     char path[PATH_MAX_OCTETS];
-    enum err e = make_dir(data, 0700);
-    if (!e)
-        e = path_of(path, data, "run");
-    if (!e)
-        e = make_dir(path, 0750);
-    if (!e)
-        e = path_of(path, data, "broker.lock");
+    enum err e = path_of(path, data, "broker.lock");
     if (e)
         return e;
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int fd = open(path, (make ? O_RDWR | O_CREAT : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0 && errno == ENOENT && !make)
+        return ERR_OK; // no broker ever worked here
     if (fd < 0) {
         log_error("%s cannot be opened: %s", path, strerror(errno));
         return ERR_IO;
@@ -55,6 +64,21 @@ enum err setup_directory(const char *data)
         return ERR_BAD_STATE;
     }
     return ERR_OK; // the descriptor, and the lock with it, stays until the process ends
+}
+
+enum err setup_directory(const char *data)
+{
+    char path[PATH_MAX_OCTETS];
+    enum err e = make_dir(data, 0700);
+    if (!e)
+        e = path_of(path, data, "..");
+    if (!e)
+        e = sync_names(path); // also after a start that was ended between the two
+    if (!e)
+        e = path_of(path, data, "run");
+    if (!e)
+        e = make_dir(path, 0750);
+    return e ? e : setup_lock(data, true);
 }
 
 // ---------------------------------------------------------------- commands before there are turns
@@ -132,6 +156,8 @@ static enum err admin_key(const char *data, char key[API_KEY_MAX])
     line[n] = '\n';
     e = secret_write(path, line, n + 1);
     crypto_wipe(line, sizeof line);
+    if (e)
+        log_error("%s cannot be made: %s", path, err_text(e));
     return e;
 }
 
@@ -162,6 +188,8 @@ static enum err first_records(struct setup *s, struct store *store)
     arena_fini(&a);
     if (!e)
         log_info("a new installation was made in %s", s->data);
+    else
+        log_error("a new installation cannot be made in %s: %s", s->data, err_text(e));
     return e;
 }
 
@@ -195,7 +223,11 @@ static enum err peer_file(const char *data, const char *file, unsigned role, con
     e = run_one(store, &a, &item, &answer);
     arena_fini(&a);
     crypto_wipe(&k, sizeof k);
-    return e == ERR_BAD_STATE ? ERR_OK : e; // known already
+    if (e == ERR_BAD_STATE)
+        return ERR_OK; // known already
+    if (e)
+        log_error("the owner of %s cannot be stored: %s", path, err_text(e));
+    return e;
 }
 
 static enum err seal_key(struct setup *s)
@@ -217,12 +249,27 @@ static enum err seal_key(struct setup *s)
     return e;
 }
 
+// seal.key is made after the first records: where it is and they are not, the store was lost.
+static enum err not_lost(const char *data)
+{
+    char path[PATH_MAX_OCTETS];
+    struct stat st;
+    enum err e = path_of(path, data, "seal.key");
+    if (e || stat(path, &st) != 0)
+        return e;
+    log_error("%s/store.mdb is missing or empty, but seal.key beside it is of an installation: restore a backup of store.mdb, or take all "
+              "files away to begin anew", data);
+    return ERR_CORRUPT;
+}
+
 enum err setup_store(struct setup *s, struct store *store)
 {
     uint64_t workspaces = 0;
     enum err e = migrate_store(store);
     if (!e)
         e = read_meta(s, store, &workspaces);
+    if (!e && !workspaces)
+        e = not_lost(s->data);
     if (!e && !workspaces)
         e = first_records(s, store);
     fault_point("setup_records");
@@ -237,5 +284,7 @@ enum err setup_store(struct setup *s, struct store *store)
         snprintf(name, sizeof name, "worker-%u", i);
         e = peer_file(s->data, file, 2, name, store);
     }
+    if (!e) // what a start that was ended made, and did not sync
+        e = sync_names(s->data);
     return e ? e : read_meta(s, store, &workspaces);
 }

@@ -14,6 +14,7 @@
 #include "fault.h"
 #include "log.h"
 #include "record.h"
+#include "store_guard.h"
 
 enum { FULL_DISK_OCTETS = 1024 * 1024 }; // an I/O error with less than this free is a full disk
 
@@ -22,6 +23,7 @@ struct store {
     MDB_dbi dbi[DB_N];
     char *dir;
     uint64_t map_size;
+    bool read_only;
 };
 
 struct txn {
@@ -107,11 +109,11 @@ static enum err check_length(struct store *s, const char *path)
 static enum err open_dbs(struct store *s)
 {
     MDB_txn *t;
-    int rc = mdb_txn_begin(s->env, NULL, 0, &t);
+    int rc = mdb_txn_begin(s->env, NULL, s->read_only ? MDB_RDONLY : 0, &t);
     if (rc)
         return from_mdb(s, rc);
     for (int i = 0; i < DB_N; i++) {
-        rc = mdb_dbi_open(t, db_names[i], MDB_CREATE, &s->dbi[i]);
+        rc = mdb_dbi_open(t, db_names[i], s->read_only ? 0 : MDB_CREATE, &s->dbi[i]);
         if (rc) {
             mdb_txn_abort(t);
             return from_mdb(s, rc);
@@ -120,21 +122,22 @@ static enum err open_dbs(struct store *s)
     return from_mdb(s, mdb_txn_commit(t));
 }
 
-enum err store_open(const char *dir, uint64_t map_size, bool sync, struct store **ret)
+static void assert_cb(MDB_env *env, const char *what)
 {
-    char path[4096];
+    (void)env;
+    store_guard_end(what);
+}
+
+// Maps the file at path, and opens its databases.
+static enum err open_at(const char *dir, const char *path, uint64_t map_size, unsigned flags, struct store **ret)
+{
     struct store *s = calloc(1, sizeof *s);
     if (!s || !(s->dir = strdup(dir))) {
         free(s);
         return ERR_NO_MEMORY;
     }
     s->map_size = map_size;
-    if (snprintf(path, sizeof path, "%s/store.mdb", dir) >= (int)sizeof path) {
-        free(s->dir);
-        free(s);
-        return ERR_BAD_REQUEST;
-    }
-    unsigned flags = MDB_NOSUBDIR | MDB_NOTLS | MDB_NORDAHEAD | (sync ? 0u : MDB_NOSYNC);
+    s->read_only = (flags & MDB_RDONLY) != 0;
     int rc = mdb_env_create(&s->env);
     if (!rc)
         rc = mdb_env_set_mapsize(s->env, (size_t)map_size);
@@ -143,7 +146,9 @@ enum err store_open(const char *dir, uint64_t map_size, bool sync, struct store 
     if (!rc)
         rc = mdb_env_set_maxreaders(s->env, 32);
     if (!rc)
-        rc = mdb_env_open(s->env, path, flags, 0600);
+        rc = mdb_env_set_assert(s->env, assert_cb);
+    if (!rc)
+        rc = mdb_env_open(s->env, path, MDB_NOSUBDIR | MDB_NOTLS | MDB_NORDAHEAD | flags, 0600);
     enum err e = from_mdb(s, rc);
     if (e)
         log_error("%s cannot be opened: %s", path, mdb_strerror(rc));
@@ -152,6 +157,8 @@ enum err store_open(const char *dir, uint64_t map_size, bool sync, struct store 
     if (!e) {
         store_reader_check(s);
         e = open_dbs(s);
+        if (e && !(s->read_only && e == ERR_NOT_FOUND))
+            log_error("%s cannot be opened: %s", path, err_text(e));
     }
     if (e) {
         store_close(s);
@@ -159,6 +166,64 @@ enum err store_open(const char *dir, uint64_t map_size, bool sync, struct store 
     }
     *ret = s;
     return ERR_OK;
+}
+
+// A new store is made whole under another name: one that was cut off while it was made never stands at `path`.
+static enum err make(const char *dir, const char *path, uint64_t map_size, unsigned flags)
+{
+    char fresh[4096 + 8], lock[4096 + 16];
+    struct store *s;
+    snprintf(fresh, sizeof fresh, "%s.new", path);
+    snprintf(lock, sizeof lock, "%s-lock", fresh);
+    if (unlink(fresh) != 0 && errno != ENOENT) {
+        log_error("%s cannot be taken away: %s", fresh, strerror(errno));
+        return ERR_IO;
+    }
+    enum err e = open_at(dir, fresh, map_size, flags, &s);
+    if (e)
+        return e;
+    store_close(s); // its first transaction was synced
+    (void)unlink(lock);
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || rename(fresh, path) != 0 || fsync(fd) != 0) {
+        log_error("%s cannot be made: %s", path, strerror(errno));
+        e = ERR_IO;
+    }
+    if (fd >= 0)
+        (void)close(fd);
+    return e;
+}
+
+enum err store_open(const char *dir, uint64_t map_size, bool sync, struct store **ret)
+{
+    char path[4096];
+    struct stat st;
+    unsigned flags = sync ? 0u : MDB_NOSYNC;
+    if (snprintf(path, sizeof path, "%s/store.mdb", dir) >= (int)sizeof path)
+        return ERR_BAD_REQUEST;
+    if (stat(path, &st) != 0 || st.st_size == 0) {
+        enum err e = make(dir, path, map_size, flags);
+        if (e)
+            return e;
+    }
+    enum err e = open_at(dir, path, map_size, flags, ret);
+    if (!e)
+        store_guard_arm(path);
+    return e;
+}
+
+enum err store_open_to_read(const char *dir, struct store **ret)
+{
+    char path[4096];
+    struct stat st;
+    if (snprintf(path, sizeof path, "%s/store.mdb", dir) >= (int)sizeof path)
+        return ERR_BAD_REQUEST;
+    if (stat(path, &st) != 0)
+        return errno == ENOENT ? ERR_NOT_FOUND : ERR_IO;
+    enum err e = open_at(dir, path, (uint64_t)st.st_size, MDB_RDONLY | MDB_NOLOCK, ret);
+    if (!e)
+        store_guard_arm(path);
+    return e;
 }
 
 void store_close(struct store *s)
@@ -188,8 +253,16 @@ enum err store_begin(struct store *s, bool write, struct txn **ret)
 
 enum err store_commit(struct txn *t)
 {
-    enum err e = from_mdb(t->store, mdb_txn_commit(t->mdb));
+    struct store *s = t->store;
+    enum err e = from_mdb(s, mdb_txn_commit(t->mdb));
+    MDB_txn *probe;
     free(t);
+    if (e == ERR_STORAGE_FULL) { // it failed at the head page, not before: the environment is of no use any more
+        int rc = mdb_txn_begin(s->env, NULL, MDB_RDONLY, &probe);
+        if (rc)
+            return ERR_STORAGE_ERROR;
+        mdb_txn_abort(probe);
+    }
     return e;
 }
 
@@ -207,9 +280,15 @@ static MDB_val key_val(const struct key *k)
     return (MDB_val){ k->n, u.out };
 }
 
-static enum err body(const MDB_val *v, struct slice *ret)
+static struct record_place place(enum store_db db, const void *key, size_t n)
 {
-    enum err e = record_check(v->mv_data, v->mv_size);
+    return (struct record_place){ (uint8_t)db, key, db == DB_META ? 0 : n };
+}
+
+static enum err body(enum store_db db, const MDB_val *k, const MDB_val *v, struct slice *ret)
+{
+    struct record_place at = place(db, k->mv_data, k->mv_size);
+    enum err e = record_check(&at, v->mv_data, v->mv_size);
     if (e)
         return e;
     *ret = (struct slice){ (const uint8_t *)v->mv_data + RECORD_HEADER, v->mv_size - RECORD_HEADER };
@@ -220,7 +299,7 @@ enum err store_get(struct txn *t, enum store_db db, const struct key *k, struct 
 {
     MDB_val key = key_val(k), v;
     enum err e = from_mdb(t->store, mdb_get(t->mdb, t->store->dbi[db], &key, &v));
-    return e ? e : body(&v, ret);
+    return e ? e : body(db, &key, &v, ret);
 }
 
 static enum err put(struct txn *t, enum store_db db, const struct key *k, const void *p, size_t n, unsigned flags)
@@ -230,7 +309,8 @@ static enum err put(struct txn *t, enum store_db db, const struct key *k, const 
     enum err e = from_mdb(t->store, mdb_put(t->mdb, t->store->dbi[db], &key, &v, MDB_RESERVE | flags));
     if (e)
         return e == ERR_NOT_FOUND ? ERR_STORAGE_ERROR : e;
-    record_header(v.mv_data, p, n);
+    struct record_place at = place(db, k->b, k->n);
+    record_header(v.mv_data, &at, p, n);
     if (n)
         memcpy((uint8_t *)v.mv_data + RECORD_HEADER, p, n);
     return ERR_OK;
@@ -286,7 +366,7 @@ static bool found(struct cursor *c, int rc, const MDB_val *k, const MDB_val *v)
         return false;
     memcpy(c->key.b, k->mv_data, k->mv_size);
     c->key.n = k->mv_size;
-    c->err = body(v, &c->value);
+    c->err = body(c->db, k, v, &c->value);
     return c->err == ERR_OK;
 }
 
@@ -352,7 +432,8 @@ enum err cursor_put(struct cursor *c, const void *p, size_t n)
     enum err e = from_mdb(c->txn->store, mdb_cursor_put(c->impl, &key, &v, MDB_CURRENT | MDB_RESERVE));
     if (e)
         return e == ERR_NOT_FOUND ? ERR_STORAGE_ERROR : e;
-    record_header(v.mv_data, p, n);
+    struct record_place at = place(c->db, c->key.b, c->key.n);
+    record_header(v.mv_data, &at, p, n);
     memcpy((uint8_t *)v.mv_data + RECORD_HEADER, p, n);
     return ERR_OK;
 }

@@ -6,7 +6,8 @@
 #include <stdint.h>
 #include "err.h"
 
-// What each holds, and its key (numbers big-endian, so that keys order as they count).
+// What each holds, and its key (numbers big-endian, so that keys order as they count). A database's number is part of its records'
+// checksums (record.h): add at the end.
 #define STORE_DBS(D) \
     D(META, "meta")         /* one record, Rec.Meta */ \
     D(TASK, "task")         /* workspace 8, id 8 */ \
@@ -68,6 +69,9 @@ struct slice { // lent by the store until its transaction ends, or the next writ
 // Opens or makes the database in dir/store.mdb. map_size: octets of address space, the hard limit of its size.
 // ERR_CORRUPT with a line logged when the file is damaged or shorter than it says.
 MUST_USE enum err store_open(const char *dir, uint64_t map_size, bool sync, struct store **ret);
+// The same to look at only: changes nothing in dir, and takes no lock of LMDB's: nobody may write meanwhile. ERR_NOT_FOUND: there is no
+// store, or it has not all databases (an older version wrote it).
+MUST_USE enum err store_open_to_read(const char *dir, struct store **ret);
 void store_close(struct store *s);
 
 MUST_USE enum err store_begin(struct store *s, bool write, struct txn **ret);

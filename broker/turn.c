@@ -20,6 +20,7 @@ struct turns {
     uint64_t log_ms0, mono0;
     uint64_t settled_ms;    // promised by turns_settled_ms
     int busy;
+    int failed;             // it is unknown what is on the disk: nothing is decided any more, also not what comes later
     uint32_t alone;         // this many are taken one by one
     struct turns_counts counts;
 };
@@ -83,9 +84,10 @@ static void decided_cb(void *u, enum outcome st, struct batch *b)
         prom_observe(&t->counts.size, n);
         t->cbs.committed(t->cbs.u, b);
     } else if (st == OUTCOME_UNKNOWN) {
+        t->failed = 1;
         t->cbs.fatal(t->cbs.u);
     }
-    if (st != OUTCOME_UNKNOWN && !t->busy)
+    if (!t->busy)
         begin(t);
 }
 
@@ -110,7 +112,7 @@ static void begin(struct turns *t)
 {
     struct batch *b = &t->batch;
     uint32_t most = t->alone ? 1 : BATCH_MAX;
-    if (t->busy || list_empty(&t->waiting))
+    if (t->busy || t->failed || list_empty(&t->waiting))
         return;
     if (t->alone)
         t->alone--;
@@ -152,7 +154,7 @@ const struct turns_counts *turns_counts(const struct turns *t)
 
 int turns_idle(const struct turns *t)
 {
-    return !t->busy && list_empty(&t->waiting);
+    return !t->busy && (t->failed || list_empty(&t->waiting));
 }
 
 enum err turns_new(uv_loop_t *loop, struct cons *cons, uint64_t log_ms0, const struct turns_cbs *cbs, struct turns **ret)

@@ -19,16 +19,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         arena_init(&a, 16 << 20);
     arena_reset(&a);
     size_t n = size - 1;
+    static const char key[] = "a key";
+    struct record_place at = { 1, key, sizeof key }; // one of schema 1 needs none, and is read all the same
     uint8_t *copy = malloc(n);
     if (!copy)
         return 0;
     memcpy(copy, data + 1, n);
     if (data[0] & 0x80)
-        record_header(copy, copy + RECORD_HEADER, n - RECORD_HEADER);
+        record_header(copy, &at, copy + RECORD_HEADER, n - RECORD_HEADER);
     void *rec;
     struct index_entries es;
     enum kind kind = (enum kind)((data[0] & 0x7f) % KIND_N);
-    if (record_check(copy, n) == ERR_OK && kind_unpack(kind, &a, (struct slice){ copy + RECORD_HEADER, n - RECORD_HEADER }, &rec) == ERR_OK) {
+    if (record_check(&at, copy, n) == ERR_OK && kind_unpack(kind, &a, (struct slice){ copy + RECORD_HEADER, n - RECORD_HEADER }, &rec) == ERR_OK) {
         Rec__Key *k = rec;
         if (kind != KIND_KEY || k->hash.len == 32) // a key's hash is checked before it is stored
             kind_entries(kind, rec, &es);
