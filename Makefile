@@ -52,14 +52,15 @@ say = $(if $(V),,@printf '  %-5s %s\n' $(1) $@;)
 LLHTTP := /usr/share/llhttp
 PROGRAMS := mc-broker mc-gateway mc-worker
 BINS := $(PROGRAMS:%=$(OUT)/bin/%) $(OUT)/bin/mcctl
+GENERATORS := $(addprefix $(OUT)/bench/,sse put first beanwork)
 MADE := $(OUT)/mcctl.1 $(OUT)/mcctl.bash $(OUT)/mcctl.zsh
 
 .SECONDARY:
 .SECONDEXPANSION:
 .DELETE_ON_ERROR:
-.PHONY: all help asan tsan unit test check fuzz bench bench-scale install deb clean
+.PHONY: all help asan tsan unit test check fuzz bench bench-quick bench-scale install deb clean
 
-all: $(BINS) $(MADE) $(OUT)/bench/fill
+all: $(BINS) $(MADE) $(OUT)/bench/fill $(GENERATORS)
 
 help:
 	@echo 'make            the programs, into $(OUT)/bin'
@@ -67,7 +68,7 @@ help:
 	@echo 'make check      every test (the same as tools/check)'
 	@echo 'make asan tsan  the programs and tests with sanitizers, into build-asan, build-tsan'
 	@echo 'make fuzz       fuzz targets (clang, libFuzzer), into build-fuzz; FUZZ_SECONDS=60 each'
-	@echo 'make bench      the figures of the performance section'
+	@echo 'make bench      the figures of the performance section, each beside its peer; bench-quick: in two minutes'
 	@echo 'make bench-scale  what 10 million events cost against 10 thousand (SCALE=full; less by default)'
 	@echo 'make install    DESTDIR= PREFIX=$(PREFIX)'
 	@echo 'make deb        a Debian package and the list of what it is made with (CycloneDX), into $(OUT)'
@@ -104,7 +105,7 @@ $(OUT)/%.o: %.c | $(GEN_H)
 CPPFLAGS_gateway := -isystem /usr/share/include/llhttp
 # The folders a test links come first: two of them may have a header of the same name.
 CPPFLAGS_tests    = $(patsubst %,-I%,$(subst mcctl,tools/mcctl,$(filter broker gateway worker mcctl,$(shell sed -n '1s,^// links: *,,p' $<)))) \
-                    -Ibroker -Igateway -Iworker -Itests/lib -isystem /usr/share/include/llhttp
+                    -Ibroker -Igateway -Iworker -Itests/lib -Itests/bench/load -isystem /usr/share/include/llhttp
 
 $(OUT)/lib%.a: $$(filter-out $(OUT)/$$*/main.o,$$(call objs,$$*))
 	@rm -f $@
@@ -151,12 +152,16 @@ asan tsan:
 	$(MAKE) MODE=$@ all unit
 fuzz:
 	tools/fuzz
-bench: all $(OUT)/bench/fill
-	tests/bench/run
-	SCALE=$(or $(SCALE),small) tests/bench/scale
+# Each figure beside its peer's, into $(OUT)/bench/report.md; quick: the same rows, short.
+bench bench-quick: all
+	tools/deps bench
+	MC_BUILD=$(abspath $(OUT)) tests/bench/run $(if $(filter %-quick,$@),--quick)
 # SCALE=small (default) or full: the same questions to a small and to a large store.
 bench-scale: all $(OUT)/bench/fill
 	tests/bench/scale
+$(GENERATORS): $(OUT)/bench/%: $(OUT)/tests/bench/%.o $(call objs,tests/bench/load)
+	@mkdir -p $(@D)
+	$(call say,LINK)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
 $(OUT)/bench/%: $(OUT)/tests/bench/%.o $(OUT)/libbroker.a $(OUT)/libcommon.a $(GEN_common) $(GEN_broker)
 	@mkdir -p $(@D)
 	$(call say,LINK)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS_broker)
