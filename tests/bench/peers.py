@@ -101,8 +101,10 @@ http {
 
     def worker(self):
         """The process id of the one worker process."""
-        with open('/proc/%d/task/%d/children' % (self.p.pid, self.p.pid)) as f:
-            return int(f.read().split()[0])
+        def child():
+            with open('/proc/%d/task/%d/children' % (self.p.pid, self.p.pid)) as f:
+                return f.read().split()
+        return int(wait_until('nginx has its worker', child)[0])
 
 
 class Beanstalkd(Peer):
