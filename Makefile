@@ -153,8 +153,9 @@ asan tsan:
 fuzz:
 	tools/fuzz
 # Each figure beside its peer's, into $(OUT)/bench/report.md; quick: the same rows, short.
-bench bench-quick: all
-	tools/deps bench
+bench bench-quick:
+	tools/deps build bench
+	$(MAKE) -s all
 	MC_BUILD=$(abspath $(OUT)) tests/bench/run $(if $(filter %-quick,$@),--quick)
 # SCALE=small (default) or full: the same questions to a small and to a large store.
 bench-scale: all $(OUT)/bench/fill
