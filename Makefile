@@ -52,14 +52,15 @@ say = $(if $(V),,@printf '  %-5s %s\n' $(1) $@;)
 LLHTTP := /usr/share/llhttp
 PROGRAMS := mc-broker mc-gateway mc-worker
 BINS := $(PROGRAMS:%=$(OUT)/bin/%) $(OUT)/bin/mcctl
+GENERATORS := $(addprefix $(OUT)/bench/,sse put first beanwork)
 MADE := $(OUT)/mcctl.1 $(OUT)/mcctl.bash $(OUT)/mcctl.zsh
 
 .SECONDARY:
 .SECONDEXPANSION:
 .DELETE_ON_ERROR:
-.PHONY: all help asan tsan unit test check fuzz faults crash bench bench-scale install deb clean storage storage-tools powercut
+.PHONY: all help asan tsan unit test check fuzz faults crash bench bench-scale install deb clean storage storage-tools powercut bench-quick
 
-all: $(BINS) $(MADE) $(OUT)/bench/fill
+all: $(BINS) $(MADE) $(OUT)/bench/fill $(GENERATORS)
 
 help:
 	@echo 'make            the programs, into $(OUT)/bin'
@@ -69,7 +70,7 @@ help:
 	@echo 'make fuzz       fuzz targets (clang, libFuzzer), into build-fuzz; FUZZ_SECONDS=60 each'
 	@echo 'make faults     programs that can be made to die at named points, into $(OUT)/faults/bin'
 	@echo 'make crash      kills under load (KILLS=100, SEED=), and the history of it judged'
-	@echo 'make bench      the figures of the performance section'
+	@echo 'make bench      the figures of the performance section, each beside its peer; bench-quick: in two minutes'
 	@echo 'make bench-scale  what 10 million events cost against 10 thousand (SCALE=full; less by default)'
 	@echo 'make storage    failing disks: I/O errors, power cuts, full disks, damage (IMAGES=, MUTANTS=, SYNCS=, ROUNDS=)'
 	@echo 'make powercut   the power cuts alone (IMAGES=10000)'
@@ -108,7 +109,7 @@ $(OUT)/%.o: %.c | $(GEN_H)
 CPPFLAGS_gateway := -isystem /usr/share/include/llhttp
 # The folders a test links come first: two of them may have a header of the same name.
 CPPFLAGS_tests    = $(patsubst %,-I%,$(subst mcctl,tools/mcctl,$(filter broker gateway worker mcctl,$(shell sed -n '1s,^// links: *,,p' $<)))) \
-                    -Ibroker -Igateway -Iworker -Itests/lib -isystem /usr/share/include/llhttp
+                    -Ibroker -Igateway -Iworker -Itests/lib -Itests/bench/load -isystem /usr/share/include/llhttp
 
 $(OUT)/lib%.a: $$(filter-out $(OUT)/$$*/main.o,$$(call objs,$$*))
 	@rm -f $@
@@ -176,12 +177,17 @@ $(OUT)/crash/%.so: tests/crash/%.c
 $(OUT)/crash/%: $(OUT)/tests/crash/%.o $(OUT)/libbroker.a $(OUT)/libcommon.a $(GEN_common) $(GEN_broker)
 	@mkdir -p $(@D)
 	$(call say,LINK)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS_broker)
-bench: all $(OUT)/bench/fill
-	tests/bench/run
-	SCALE=$(or $(SCALE),small) tests/bench/scale
+# Each figure beside its peer's, into $(OUT)/bench/report.md; quick: the same rows, short.
+bench bench-quick:
+	tools/deps build bench
+	$(MAKE) -s all
+	MC_BUILD=$(abspath $(OUT)) tests/bench/run $(if $(filter %-quick,$@),--quick)
 # SCALE=small (default) or full: the same questions to a small and to a large store.
 bench-scale: all $(OUT)/bench/fill
 	tests/bench/scale
+$(GENERATORS): $(OUT)/bench/%: $(OUT)/tests/bench/%.o $(call objs,tests/bench/load)
+	@mkdir -p $(@D)
+	$(call say,LINK)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
 $(OUT)/bench/%: $(OUT)/tests/bench/%.o $(OUT)/libbroker.a $(OUT)/libcommon.a $(GEN_common) $(GEN_broker)
 	@mkdir -p $(@D)
 	$(call say,LINK)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS_broker)

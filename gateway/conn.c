@@ -30,7 +30,7 @@ enum {
     BODY_KEEP = 16 * 1024, // a body's memory that is kept for the next request
 };
 
-_Static_assert(sizeof(struct conn) <= 900, "an idle connection must stay below 1 KiB with its malloc header");
+_Static_assert(sizeof(struct conn) <= 728, "an idle stream, with its part of the hub and two malloc headers, must stay well below 1,000 octets");
 
 // ---- the request's state
 static struct incoming *incoming_new(struct server *s)
@@ -74,6 +74,7 @@ static void incoming_free(struct server *s, struct incoming *rq)
     buf_reset(&rq->body);
     buf_reset(&rq->fields);
     rq->added_cache = rq->added_retry = rq->added_auth = rq->wants_body = false;
+    rq->asked_us = rq->began_ms = 0;
     list_push_front(&s->spare, &rq->at);
     s->n_spare++;
 }
@@ -165,15 +166,17 @@ void conn_keep_target(struct conn *c)
 
 static void log_access(struct conn *c)
 {
+    char id[REQUEST_ID_SIZE];
     struct buf b;
 
     if (!c->server->conf.access_log)
         return;
+    server_request_id(c->server, c->x.request_no, id);
     buf_init(&b, 4096);
     if (c->rq)
         render_target(c, &b);
     access_line(&(struct access){ .request = c->log_target ? c->log_target : buf_cstr(&b), .address = c->x.address,
-                                  .request_id = c->x.request_id, .status = c->status, .bytes = c->answered_n,
+                                  .request_id = id, .status = c->status, .bytes = c->answered_n,
                                   .ms = server_now(c->server) - c->asked_ms, .key = c->x.actor.key });
     buf_fini(&b);
 }
@@ -246,10 +249,8 @@ void conn_answered(struct conn *c)
     memcpy(address, c->x.address, sizeof address);
     c->x = (struct exchange){ .gw = gw, .tls = tls };
     memcpy(c->x.address, address, sizeof address);
-    list_init(&c->x.at);
     c->stream = NULL;
     c->answered_n = 0;
-    c->asked_us = 0;
     c->status = 0;
     c->bodyless = false;
     c->state = CONN_FLUSH;
@@ -272,8 +273,8 @@ void conn_answered(struct conn *c)
 static void fail(struct conn *c, unsigned status, const char *why)
 {
     c->close_after = true;
-    if (!c->x.request_id[0])
-        server_request_id(c->server, c->x.request_id);
+    if (!c->x.request_no)
+        c->x.request_no = server_request_no(c->server);
     tell_gone(c);
     exchange_fail(&c->x, status, http_out_code(status), why);
 }
@@ -319,9 +320,9 @@ static void take_head(struct conn *c)
     struct incoming *rq = c->rq;
 
     server_disarm(c->server, &c->timer);
-    server_request_id(c->server, x->request_id);
+    x->request_no = server_request_no(c->server);
     c->asked_ms = server_now(c->server);
-    c->asked_us = clock_mono_us();
+    rq->asked_us = clock_mono_us();
     c->used = true;
     x->method = rq->in.method;
     x->path = rq->in.path;
@@ -403,7 +404,7 @@ static bool step_asked(struct conn *c)
     rq->body.max = rq->body_max;
     http_in_begin_body(&rq->in);
     c->state = CONN_BODY;
-    c->began_ms = server_now(c->server);
+    rq->began_ms = server_now(c->server);
     server_arm(c->server, &c->timer, BODY_GRACE_MS);
     if (rq->in.expect && c->cur_n == 0) {
         static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -617,7 +618,7 @@ static void cut_off(struct conn *c)
 static void fire_cb(struct wheel_timer *t)
 {
     struct conn *c = container_of(t, struct conn, timer);
-    uint64_t elapsed_ms = server_now(c->server) - c->began_ms;
+    uint64_t elapsed_ms = c->rq ? server_now(c->server) - c->rq->began_ms : 0; // of a body
 
     switch (c->state) {
     case CONN_HEAD:
@@ -677,7 +678,6 @@ enum err conn_accept(struct server *s, uv_stream_t *listener)
     c->server = s;
     c->x.gw = s->conf.gw;
     c->x.tls = s->conf.tls != NULL;
-    list_init(&c->x.at);
     list_init(&c->ready);
     list_init(&c->at);
     wheel_timer_init(&c->timer, fire_cb);

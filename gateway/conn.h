@@ -26,6 +26,8 @@ struct incoming {              // one request while it is being read and answere
     struct buf body, fields;   // fields: of the answer, added by the handler
     bool added_cache, added_retry, added_auth, wants_body;
     size_t body_max;
+    uint64_t asked_us;         // the end of the head, exactly; 0: none
+    uint64_t began_ms;         // of the body
 };
 
 struct conn {                  // with an idle stream this, its malloc header and nothing else of ours: keep it below 1 KiB
@@ -44,8 +46,6 @@ struct conn {                  // with an idle stream this, its malloc header an
     struct tls_conn *tls;
     char *log_target;          // for the access log, of a stream
     uint64_t asked_ms;         // the request's first octet, then the end of its head
-    uint64_t asked_us;         // the end of its head, exactly; 0: none
-    uint64_t began_ms;         // of the body
     uint64_t answered_n;       // octets of the answer's body
     uint64_t queued_n, seen_n; // octets ever given to the socket; of these gone when last looked (no progress: cut off)
     size_t held;               // its part of server->held

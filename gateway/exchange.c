@@ -68,13 +68,15 @@ static struct iovec head(struct conn *c, unsigned status, const char *content_ty
 {
     struct incoming *rq = c->rq;
     struct buf *b = &c->server->head;
+    char id[REQUEST_ID_SIZE];
 
+    server_request_id(c->server, c->x.request_no, id);
     c->close_after |= rq->in.close || c->x.gw->draining || (c->x.has_body && rq->in.state != HTTP_IN_DONE);
     c->status = status;
-    figures_answer(c->x.gw->figures, c->x.route, status, c->asked_us ? clock_mono_us() - c->asked_us + 1 : 0);
+    figures_answer(c->x.gw->figures, c->x.route, status, rq->asked_us ? clock_mono_us() - rq->asked_us + 1 : 0);
     buf_reset(b);
     http_out_head(b, &(struct http_answer){ .status = status, .content_type = content_type, .date = server_date(c->server),
-                                            .request_id = c->x.request_id, .fields = &rq->fields, .sequence = c->x.sequence,
+                                            .request_id = id, .fields = &rq->fields, .sequence = c->x.sequence,
                                             .length = n, .counted = counted, .chunked = !counted && !c->x.http10,
                                             .close = c->close_after, .cached = rq->added_cache });
     return (struct iovec){ .iov_base = b->data, .iov_len = b->len };
@@ -98,14 +100,16 @@ static void refuse(struct exchange *x, unsigned status, const char *code, const 
 {
     struct conn *c = of(x);
     struct buf *b = &c->server->body;
+    char id[REQUEST_ID_SIZE];
 
     assert(c->rq);
+    server_request_id(c->server, c->x.request_no, id);
     if (status == 401 && !c->rq->added_auth)
         exchange_add(x, "WWW-Authenticate", "Bearer realm=\"mission-control\"");
     if ((status == 503 || status == 429) && !c->rq->added_retry)
         exchange_add(x, "Retry-After", "1");
     buf_reset(b);
-    http_out_error(b, status, code, text, field, x->request_id);
+    http_out_error(b, status, code, text, field, id);
     exchange_reply(x, status, "application/json", b->data, b->err ? 0 : b->len);
 }
 

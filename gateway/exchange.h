@@ -35,22 +35,21 @@ struct actor {
 struct exchange {
     struct gateway *gw;
     enum method method;        // HEAD is handled as GET by handlers; conn.c leaves the body out
+    bool has_body;             // a Content-Length above 0 or chunked
+    bool http10;
+    bool tls;
+    bool cookie;               // its credential is a cookie (cred_of)
     struct text path;          // still percent-encoded, without the query
     struct text query;         // without '?'; empty if none
     struct text host;          // host[:port] the client asked; behind a trusted proxy what that says, if it is one of ours
     struct text body;          // complete when body() is called; valid until the answer's end
-    bool has_body;             // a Content-Length above 0 or chunked
-    bool http10;
-    bool tls;
-    uint16_t route;            // 1 + the row of routes.c that it found, for the figures; 0: none
-    bool cookie;               // its credential is a cookie (cred_of)
     char address[46];          // the client's, after MC_TRUSTED_PROXIES; for limits and logs
-    char request_id[33];       // ours, also sent as X-Request-Id
+    uint16_t route;            // 1 + the row of routes.c that it found, for the figures; 0: none
     struct actor actor;        // all 0 until the credential is known
+    uint64_t request_no;       // makes its X-Request-Id (server_request_id); 0: not yet
     uint64_t sequence;         // X-Mc-Sequence of the answer; 0: none
     void (*gone)(struct exchange *x); // handler's; the client went away before the answer's end
     void *u;                   // handler's
-    struct list at;            // handler's (waiting lists)
 };
 
 struct exchange_handlers {

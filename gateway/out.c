@@ -1,9 +1,11 @@
-// Octets out. Happy path: out_put -> uv_try_write takes it all. Off it: the rest waits in c->out; one uv_write at a time (struct
+// Octets out. Happy path: out_put -> sendmsg takes it all. Off it: the rest waits in c->out; one uv_write at a time (struct
 // flight) takes what waits; when nothing does any more, flushed() tells the stream's handler or lets the connection go on. An
 // error is noted (`broken`) and dealt with by conn_ready(), never on the stack of who writes.
 #include "out.h"
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 enum {
     STALL_MS = 30000,      // without progress while octets wait
@@ -11,8 +13,6 @@ enum {
     TLS_PIECE = 16 * 1024, // one record
     IOV_MAX_OURS = 256,
 };
-
-_Static_assert(sizeof(uv_buf_t) == sizeof(struct iovec), "libuv gives uv_buf_t to writev");
 
 struct flight {
     uv_write_t req;
@@ -87,19 +87,24 @@ static void launch(struct conn *c)
         out_arm_stall(c);
 }
 
-// What the socket takes now; nothing is queued.
+// What the socket takes now; nothing is queued. By sendmsg, not uv_try_write: a write() to a socket goes through the file layer,
+// which a stream to ten thousand subscribers pays for ten thousand times an event.
 static size_t try_raw(struct conn *c, const struct iovec *v, unsigned n)
 {
-    uv_buf_t bufs[IOV_MAX_OURS];
-    int r;
+    struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)v, .msg_iovlen = n < IOV_MAX_OURS ? n : IOV_MAX_OURS };
+    uv_os_fd_t fd;
+    ssize_t r;
 
     if (c->broken || c->flight || c->out.len)
         return 0;
-    if (n > IOV_MAX_OURS)
-        n = IOV_MAX_OURS;
-    memcpy(bufs, v, n * sizeof *v);
-    r = uv_try_write((uv_stream_t *)&c->tcp, bufs, n);
-    if (r < 0 && r != UV_EAGAIN)
+    if (uv_fileno((const uv_handle_t *)&c->tcp, &fd) != 0) {
+        conn_broke(c);
+        return 0;
+    }
+    do
+        r = sendmsg(fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+    while (r < 0 && errno == EINTR);
+    if (r < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != ENOBUFS)
         conn_broke(c);
     return r > 0 ? (size_t)r : 0;
 }

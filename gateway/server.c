@@ -58,11 +58,16 @@ void server_disarm(struct server *s, struct wheel_timer *t)
     wheel_clear(&s->wheel, t);
 }
 
-// A counter, mixed (splitmix64) with a key of this process: no two alike, and nobody can count our requests by it.
-void server_request_id(struct server *s, char out[33])
+uint64_t server_request_no(struct server *s)
+{
+    return ++s->id_next;
+}
+
+// The number, mixed (splitmix64) with a key of this process: no two alike, and nobody can count our requests by it.
+void server_request_id(const struct server *s, uint64_t request_no, char out[REQUEST_ID_SIZE])
 {
     static const char hex[] = "0123456789abcdef";
-    uint64_t n = ++s->id_next, z = n * 0x9e3779b97f4a7c15u + s->id_key;
+    uint64_t n = request_no, z = n * 0x9e3779b97f4a7c15u + s->id_key;
 
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
     z = (z ^ z >> 27) * 0x94d049bb133111ebu;

@@ -71,7 +71,9 @@ void server_drain(struct server *s, void (*drained)(void *u), void *u);
 // ---- for conn.c and exchange.c
 uint64_t server_now(const struct server *s);
 const char *server_date(struct server *s);
-void server_request_id(struct server *s, char out[33]);
+uint64_t server_request_no(struct server *s);  // of the next request; never 0
+enum { REQUEST_ID_SIZE = 33 };
+void server_request_id(const struct server *s, uint64_t request_no, char out[REQUEST_ID_SIZE]);
 void server_arm(struct server *s, struct wheel_timer *t, uint64_t in_ms);
 void server_disarm(struct server *s, struct wheel_timer *t);
 // conn_ready() will be called for those in `ready`.
