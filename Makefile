@@ -66,7 +66,7 @@ help:
 	@echo 'make unit       the unit and scenario tests'
 	@echo 'make check      every test (the same as tools/check)'
 	@echo 'make asan tsan  the programs and tests with sanitizers, into build-asan, build-tsan'
-	@echo 'make fuzz       fuzz targets (clang, libFuzzer), into build-fuzz; FUZZ_SECONDS=60 each'
+	@echo 'make fuzz       fuzz targets (clang, libFuzzer), into build-fuzz; FUZZ_SECONDS=60 each, or RUNS=10000000 executions'
 	@echo 'make bench      the figures of the performance section'
 	@echo 'make bench-scale  what 10 million events cost against 10 thousand (SCALE=full; less by default)'
 	@echo 'make install    DESTDIR= PREFIX=$(PREFIX)'
@@ -150,7 +150,7 @@ check:
 asan tsan:
 	$(MAKE) MODE=$@ all unit
 fuzz:
-	tools/fuzz
+	tools/fuzz $(if $(RUNS),--runs $(RUNS))
 bench: all $(OUT)/bench/fill
 	tests/bench/run
 	SCALE=$(or $(SCALE),small) tests/bench/scale

@@ -1,4 +1,5 @@
 // links: gateway common protobuf-c
+// fuzz: -max_len=4096 -dict=tests/fuzz/http.dict
 // A stream of requests: all at once, octet by octet and in pieces of pseudo-random size must come to the same; and what is
 // taken for a good head must hold what the guard promises.
 #include <stdint.h>

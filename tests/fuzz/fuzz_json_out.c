@@ -1,4 +1,5 @@
 // links: common protobuf-c jansson
+// fuzz: -max_len=512
 // Whatever octets a text holds, what we write is valid JSON in valid UTF-8, harmless in HTML and scripts, and cut where it must be.
 #include <jansson.h>
 #include <stdint.h>
