@@ -62,6 +62,7 @@ static size_t feed(struct http_in *p, struct buf *body, const uint8_t *d, size_t
     require(exact != NULL);
     memcpy(exact, d, n);
     used = http_in_head(p, exact, n);
+    require(p->method_text.n == 0 || p->method_text.p == (const char *)p->head.data); // wherever that has moved
     if (p->state == HTTP_IN_READY) {
         check_head(p);
         http_in_begin_body(p);
