@@ -22,6 +22,7 @@ static struct {
         bool active, closing;
     } at[LOOP_HANDLES];
     unsigned n;
+    void (*closing)(uv_handle_t *h); // what a target does for its own kinds of handle before closed_cb
 } loop;
 
 uint64_t clock_mono_ms(void) { return loop.mono_ms; }
@@ -95,7 +96,14 @@ static bool loop_once(void) // whether there was anything to do
         struct loop_handle *h = &loop.at[i];
         if (h->closing) {
             struct loop_handle gone = *h;
-            loop.at[i--] = loop.at[--loop.n];
+            if (loop.closing)
+                loop.closing(gone.h);
+            for (unsigned k = 0; k < loop.n; k++) // that may have added and closed others
+                if (loop.at[k].h == gone.h) {
+                    loop.at[k] = loop.at[--loop.n];
+                    break;
+                }
+            i--;
             if (gone.closed)
                 gone.closed(gone.h);
             any = true;
