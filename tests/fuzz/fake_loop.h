@@ -122,7 +122,7 @@ static bool loop_once(void) // whether there was anything to do
     return any;
 }
 // Until nothing is due. A handle that is never done is a finding.
-static void loop_settle(void)
+__attribute__((unused)) static void loop_settle(void)
 {
     for (unsigned i = 0; loop_once(); i++)
         if (i > LOOP_ROUNDS)

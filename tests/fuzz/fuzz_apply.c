@@ -1,5 +1,5 @@
 // links: broker common lmdb xxhash protobuf-c sodium jansson uv systemd nng -Wl,--wrap=mdb_txn_begin,--wrap=mdb_txn_commit,--wrap=mdb_txn_abort
-// fuzz: -max_len=8192
+// fuzz: -max_len=4096 -entropic=0
 // Commands and queries alone, without what stands before them: octet 0 says who speaks, the rest is a Request. Commands are applied to a
 // store with some life in it (the broker's own as well, when bit 2 says so), queries answered from what became of it, answers packed.
 // No input may end the turn: refusals are answers.

@@ -1,5 +1,5 @@
-// links: broker common lmdb xxhash protobuf-c sodium jansson systemd -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free,--wrap=strdup -Wl,--wrap=mdb_txn_begin,--wrap=mdb_txn_commit,--wrap=mdb_txn_abort -Wl,--wrap=peer_verify,--wrap=crypto_random
-// fuzz: -max_len=8192
+// links: broker common lmdb xxhash protobuf-c sodium jansson systemd -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free,--wrap=strdup,--wrap=protobuf_c_message_unpack,--wrap=protobuf_c_message_free_unpacked -Wl,--wrap=mdb_txn_begin,--wrap=mdb_txn_commit,--wrap=mdb_txn_abort -Wl,--wrap=peer_verify,--wrap=crypto_random
+// fuzz: -max_len=4096 -entropic=0
 // The broker as its peers meet it: intake, turns, fleet, webhooks and the store behind them, under a pretended clock. Frames (mutate_pb.h):
 // a request by one of four connections, live output, time that passes, a connection that goes. Connection 0 has greeted as a gateway, 1
 // as a worker. Each request is answered exactly once, with an answer to each of its items; no input ends the broker. A proof counts

@@ -1,11 +1,12 @@
-// links: gateway common protobuf-c sodium jansson uv systemd ssl crypto -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free,--wrap=strdup -Wl,--wrap=crypto_random,--wrap=crypto_password_verify,--wrap=crypto_password_hash -Wl,--wrap=shutdown,--wrap=setsockopt,--wrap=setpriority
-// fuzz: -max_len=8192 -dict=tests/fuzz/http.dict
+// links: gateway common protobuf-c sodium jansson uv systemd ssl crypto -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free,--wrap=strdup,--wrap=protobuf_c_message_unpack,--wrap=protobuf_c_message_free_unpacked -Wl,--wrap=crypto_random,--wrap=crypto_password_verify,--wrap=crypto_password_hash -Wl,--wrap=shutdown,--wrap=setsockopt,--wrap=setpriority
+// fuzz: -max_len=4096 -entropic=0 -dict=tests/fuzz/http.dict
 // A gateway between its clients and its broker, all of it but the sockets: connections, routes, credentials, requests to the broker,
 // streams. Frames (mutate_pb.h): octets of one of two clients, in pieces; a reply, or one answer for every item asked; what the bus
 // brings; time; a client that closes, resets, or does not take what it is sent; the broker's connection. The greeting, credentials and the
 // log are answered as a broker would, unless a frame comes first. What a client gets is HTTP, and its JSON is JSON.
 #include "heap.h"
 #include "fake_loop.h"
+#include "fake_bus.h"
 #include "quiet.h"
 #include "mutate_pb.h"
 #include <jansson.h>
@@ -20,7 +21,6 @@
 #undef done
 #undef tick_cb
 #include "../../gateway/api_output.c"
-#include "bus.h"
 #include "cache.h"
 #include "conn.h"
 #include "figures.h"
@@ -32,7 +32,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { CLIENTS = 2, CALLS = 256, ROWS = 64, WORKS = 64, FD0 = 1000000 };
+enum { CLIENTS = 2, ROWS = 64, WORKS = 64, FD0 = 1000000 };
 enum { KIND_HTTP, KIND_REPLY, KIND_EVENTS, KIND_LIVE, KIND_ROW, KIND_TIME, KIND_HAPPENS, KIND_ANSWER, KINDS };
 static const ProtobufCMessageDescriptor *const kinds[KINDS] = {
     [KIND_REPLY] = &wire__reply__descriptor, [KIND_EVENTS] = &wire__bus_events__descriptor, [KIND_LIVE] = &wire__live__descriptor,
@@ -66,21 +66,7 @@ static struct {
     struct arena arena;
     struct client client[CLIENTS];
     struct client *coming;
-    // the bus
-    void (*connected)(void *u, int up);
-    void *connected_u;
-    bus_event_cb *heard;
-    void *heard_u;
-    struct call {
-        struct bus_call *c;
-        Wire__Request *m;
-        uint64_t due;
-    } call[CALLS];
-    unsigned calls;
-    bool up;
-    // the log
-    ProtobufCBinaryData rows[ROWS];
-    uint64_t newest;
+    ProtobufCBinaryData rows[ROWS]; // the log: bus.newest of them
     struct { uv_work_t *w; uv_work_cb work; uv_after_work_cb after; } work[WORKS];
     unsigned works;
 } on;
@@ -338,112 +324,31 @@ static void connect_client(unsigned i)
         abort();
 }
 
-// ---------------------------------------------------------------- the bus
-
-enum err bus_new(uv_loop_t *l, struct bus **ret) { (void)l, *ret = NULL; return ERR_OK; }
-enum err bus_dial(struct bus *b, const char *url, void (*connected)(void *u, int up), void *u, struct bus_client **ret)
-{
-    (void)b, (void)url, *ret = NULL;
-    on.connected = connected;
-    on.connected_u = u;
-    return ERR_OK;
-}
-enum err bus_sub_dial(struct bus *b, const char *url, const char *topics, bus_event_cb *cb, void *u, struct bus_sub **ret)
-{
-    (void)b, (void)url, (void)topics, *ret = NULL;
-    on.heard = cb;
-    on.heard_u = u;
-    return ERR_OK;
-}
-enum err bus_pub_dial(struct bus *b, const char *url, struct bus_pub **ret) { (void)b, (void)url, *ret = NULL; return ERR_OK; }
-void bus_publish(struct bus_pub *p, char topic, const void *data, size_t len) { (void)p, (void)topic, (void)data, (void)len; }
-void bus_stop(struct bus *b) { (void)b; }
-void bus_call(struct bus_client *c, struct bus_call *call, const void *data, size_t len, unsigned timeout_ms)
-{
-    (void)c;
-    if (on.calls == CALLS)
-        abort();
-    struct call *k = &on.call[on.calls++];
-    *k = (struct call){ call, wire__request__unpack(NULL, len, data), loop.mono_ms + timeout_ms };
-    if (!k->m || k->m->n_items < 1 || k->m->n_items > 64 || k->m->client_id.len != 16)
-        abort();
-}
-
-static void end_call(unsigned i, enum err e, const void *data, size_t len)
-{
-    struct call k = on.call[i];
-    memmove(&on.call[i], &on.call[i + 1], (--on.calls - i) * sizeof k);
-    uint8_t *exact = malloc(len ? len : 1);
-    if (!exact)
-        abort();
-    if (len)
-        memcpy(exact, data, len);
-    k.c->cb(k.c, e, e ? NULL : exact, len);
-    free(exact);
-    wire__request__free_unpacked(k.m, NULL);
-}
-
-static void reply(unsigned i, Wire__Reply *m)
-{
-    static uint8_t packed[1 << 20];
-    size_t n = wire__reply__get_packed_size(m);
-    if (n <= sizeof packed)
-        end_call(i, ERR_OK, packed, wire__reply__pack(m, packed));
-}
-
-// The same answer to each item, with its number.
-static void answer_all(unsigned i, const Wire__Answer *a)
-{
-    const Wire__Request *m = on.call[i].m;
-    static Wire__Answer each[64], *list[64];
-    Wire__Reply r = WIRE__REPLY__INIT;
-    for (size_t k = 0; k < m->n_items; k++) {
-        each[k] = *a;
-        each[k].number = m->items[k]->number;
-        list[k] = &each[k];
-    }
-    r.epoch = 1;
-    r.newest = on.newest;
-    r.answers = list;
-    r.n_answers = m->n_items;
-    reply(i, &r);
-}
+// ---------------------------------------------------------------- the broker
 
 static void log_page(const Wire__LogRead *q, Wire__LogPage *p, ProtobufCBinaryData *rows)
 {
     p->oldest = 1;
-    p->newest = on.newest;
+    p->newest = bus.newest;
     p->rows = rows;
-    for (uint64_t n = q->first ? q->first : 1; n <= q->last && n <= on.newest && p->n_rows < ROWS; n++)
+    for (uint64_t n = q->first ? q->first : 1; n <= q->last && n <= bus.newest && p->n_rows < ROWS; n++)
         rows[p->n_rows++] = on.rows[n - 1];
-    p->next = (q->last < on.newest ? q->last : on.newest) + 1;
-    p->resync = q->check && q->after > on.newest;
+    p->next = (q->last < bus.newest ? q->last : bus.newest) + 1;
+    p->resync = q->check && q->after > bus.newest;
 }
 
 // What any broker would answer; the rest is the input's to say, or comes to its time-out.
 static bool answer_plain(unsigned i)
 {
-    static uint8_t nonce[32];
-    static char url[] = "ipc:///b", version[] = "1", name[] = "admin";
+    static char name[] = "admin";
     static ProtobufCBinaryData rows[ROWS];
-    const Wire__Item *item = on.call[i].m->items[0];
+    const Wire__Item *item = bus.call[i].m->items[0];
     Wire__Answer a = WIRE__ANSWER__INIT;
-    Wire__HelloNonce n = WIRE__HELLO_NONCE__INIT;
-    Wire__Welcome w = WIRE__WELCOME__INIT;
     Wire__Credential c = WIRE__CREDENTIAL__INIT;
     Wire__LogPage p = WIRE__LOG_PAGE__INIT;
+    if (bus_greet(i))
+        return true;
     switch (item->body_case) {
-    case WIRE__ITEM__BODY_HELLO:
-        n.nonce = (ProtobufCBinaryData){ sizeof nonce, nonce };
-        a.body_case = WIRE__ANSWER__BODY_HELLO_NONCE;
-        a.hello_nonce = &n;
-        break;
-    case WIRE__ITEM__BODY_HELLO_PROOF:
-        w.bus = w.live = url;
-        w.version = version;
-        a.body_case = WIRE__ANSWER__BODY_WELCOME;
-        a.welcome = &w;
-        break;
     case WIRE__ITEM__BODY_CREDENTIAL_LOOKUP:
         c.key = c.workspace = c.user = 1;
         c.role = 3;
@@ -459,20 +364,17 @@ static bool answer_plain(unsigned i)
         break;
     default: return false;
     }
-    answer_all(i, &a);
+    bus_answer(i, &a);
     return true;
 }
 
 static bool bus_step(void)
 {
-    for (unsigned i = 0; i < on.calls; i++) {
-        if (on.call[i].due <= loop.mono_ms) {
-            end_call(i, ERR_TIMEOUT, NULL, 0);
+    if (bus_time())
+        return true;
+    for (unsigned i = 0; bus.up && i < bus.calls; i++)
+        if (answer_plain(i))
             return true;
-        }
-        if (on.up && answer_plain(i))
-            return true;
-    }
     return false;
 }
 
@@ -514,6 +416,7 @@ static void start(void)
     struct gateway *gw = &on.gw;
     struct peer_key key = on.key;
     memset(&on, 0, sizeof on);
+    memset(&bus, 0, sizeof bus);
     on.key = key;
     on.chance = 1;
     arena_init(&on.arena, 64 << 20);
@@ -534,8 +437,7 @@ static void start(void)
     must(!server_new(&(struct server_conf){ .gw = gw, .handlers = routes_handlers(), .trust = &on.trust, .max_connections = 8, .access_log = true },
                      &gw->server));
     loop.closing = socket_closed;
-    on.up = true;
-    on.connected(on.connected_u, 1);
+    bus_connect(true);
     settle();
     connect_client(0);
     connect_client(1);
@@ -550,8 +452,8 @@ static void hear(char topic, const uint8_t *p, size_t n)
     must(exact);
     if (n)
         memcpy(exact, p, n);
-    if (on.heard)
-        on.heard(on.heard_u, topic, exact, n);
+    if (bus.heard)
+        bus.heard(bus.heard_u, topic, exact, n);
     free(exact);
 }
 
@@ -562,14 +464,14 @@ static void row(const uint8_t *p, size_t n)
     arena_reset(&on.arena);
     Wire__Row *r = wire__row__unpack(arena_allocator(&on.arena), n, p);
     Wire__BusEvents m = WIRE__BUS_EVENTS__INIT;
-    if (!r || on.newest == ROWS || n > 60000)
+    if (!r || bus.newest == ROWS || n > 60000)
         return;
-    r->number = ++on.newest;
-    ProtobufCBinaryData *to = &on.rows[on.newest - 1];
+    r->number = ++bus.newest;
+    ProtobufCBinaryData *to = &on.rows[bus.newest - 1];
     to->len = wire__row__get_packed_size(r);
     must((to->data = malloc(to->len)) && wire__row__pack(r, to->data) == to->len);
     m.epoch = 1;
-    m.first = m.last = on.newest;
+    m.first = m.last = bus.newest;
     m.rows = to;
     m.n_rows = 1;
     if (wire__bus_events__get_packed_size(&m) <= sizeof packed)
@@ -580,15 +482,15 @@ static void happens(uint8_t what, uint8_t about)
 {
     struct client *c = &on.client[about % CLIENTS];
     switch (what % 8) {
-    case 0: on.up = !on.up, on.connected(on.connected_u, on.up); break;
+    case 0: bus_connect(!bus.up); break;
     case 1: c->eof = true; break;
     case 2: c->reset = c->tcp != NULL; break;
     case 3: c->room = about; break;
     case 4: c->room = SIZE_MAX / 2; break;
     case 5: connect_client(about % CLIENTS); break;
     case 6:
-        while (on.calls && !on.up)
-            end_call(0, ERR_CLOSED, NULL, 0);
+        while (bus.calls && !bus.up)
+            bus_end(0, ERR_CLOSED, NULL, 0);
         break;
     default: on.gw.draining = about & 1; break;
     }
@@ -612,18 +514,16 @@ static void take(const struct pb_frame *f)
         break;
     case KIND_REPLY:
         arena_reset(&on.arena);
-        Wire__Reply *m = on.calls ? wire__reply__unpack(arena_allocator(&on.arena), f->n, f->p) : NULL;
+        Wire__Reply *m = bus.calls ? wire__reply__unpack(arena_allocator(&on.arena), f->n, f->p) : NULL;
         if (!m)
             break;
-        for (size_t i = 0; fix && i < m->n_answers; i++)
-            m->answers[i]->number = on.call[0].m->items[0]->number + i;
-        reply(0, m);
+        fix ? bus_reply_fixed(0, m) : bus_reply_with(0, m);
         break;
     case KIND_ANSWER:
         arena_reset(&on.arena);
-        Wire__Answer *a = on.calls ? wire__answer__unpack(arena_allocator(&on.arena), f->n, f->p) : NULL;
+        Wire__Answer *a = bus.calls ? wire__answer__unpack(arena_allocator(&on.arena), f->n, f->p) : NULL;
         if (a)
-            answer_all(fix ? 0 : on.calls - 1, a);
+            bus_answer(fix ? 0 : bus.calls - 1, a);
         break;
     case KIND_EVENTS: hear('E', f->p, f->n); break;
     case KIND_LIVE: hear('L', f->p, f->n); break;
@@ -666,8 +566,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     for (unsigned i = 0; i < CLIENTS; i++)
         must(!on.client[i].tcp); // no connection outlives its client
-    while (on.calls)
-        end_call(0, ERR_CLOSED, NULL, 0);
+    bus_end_all();
     settle();
     heap_end();
     return 0;

@@ -1,7 +1,8 @@
 // What the product allocates while an input runs is given back when it has run: parts that live as long as their process have nothing
-// to free them with, and each input must meet them new. A target that includes this links with --wrap of these five functions.
+// to free them with, and each input must meet them new. A target that includes this links with --wrap of these seven functions.
 // Memory that libraries allocate for themselves is theirs and stays.
 #pragma once
+#include <protobuf-c/protobuf-c.h>
 #include <sanitizer/asan_interface.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -17,6 +18,10 @@ void *__wrap_calloc(size_t n, size_t size);
 void *__wrap_realloc(void *p, size_t n);
 void __wrap_free(void *p);
 char *__wrap_strdup(const char *s);
+ProtobufCMessage *__real_protobuf_c_message_unpack(const ProtobufCMessageDescriptor *d, ProtobufCAllocator *a, size_t n, const uint8_t *p);
+void __real_protobuf_c_message_free_unpacked(ProtobufCMessage *m, ProtobufCAllocator *a);
+ProtobufCMessage *__wrap_protobuf_c_message_unpack(const ProtobufCMessageDescriptor *d, ProtobufCAllocator *a, size_t n, const uint8_t *p);
+void __wrap_protobuf_c_message_free_unpacked(ProtobufCMessage *m, ProtobufCAllocator *a);
 
 struct heap_head { // before each piece, poisoned
     struct heap_head *next, *prev;
@@ -108,6 +113,19 @@ char *__wrap_strdup(const char *s)
     size_t n = strlen(s) + 1;
     char *p = __wrap_malloc(n);
     return p ? memcpy(p, s, n) : NULL;
+}
+
+static void *heap_pb_alloc(void *u, size_t n) { (void)u; return __wrap_malloc(n); }
+static void heap_pb_free(void *u, void *p) { (void)u; __wrap_free(p); }
+static ProtobufCAllocator heap_pb = { heap_pb_alloc, heap_pb_free, NULL };
+
+ProtobufCMessage *__wrap_protobuf_c_message_unpack(const ProtobufCMessageDescriptor *d, ProtobufCAllocator *a, size_t n, const uint8_t *p)
+{
+    return __real_protobuf_c_message_unpack(d, a ? a : &heap_pb, n, p);
+}
+void __wrap_protobuf_c_message_free_unpacked(ProtobufCMessage *m, ProtobufCAllocator *a)
+{
+    __real_protobuf_c_message_free_unpacked(m, a ? a : &heap_pb);
 }
 
 static void heap_begin(void) { heap.on = true; }
