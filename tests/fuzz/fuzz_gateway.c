@@ -29,6 +29,7 @@
 #include "quota.h"
 #include "server.h"
 #include "throttle.h"
+#include "require.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -160,8 +161,12 @@ static const llhttp_settings_t http_settings = {
     .on_header_value_complete = http_value_end, .on_body = http_body, .on_message_complete = http_end,
 };
 
+static void (*sent)(unsigned client, const void *p, size_t n); // what another target does with it
+
 static void gets(struct client *c, const void *p, size_t n)
 {
+    if (sent)
+        sent((unsigned)(c - on.client), p, n);
     if (c->head || !n)
         return;
     if (llhttp_execute(&c->http, p, n) != HPE_OK)
@@ -404,12 +409,6 @@ static void up_cb(void *u, const Wire__Welcome *w) { (void)u, (void)w, hub_up(on
 static void down_cb(void *u) { (void)u, hub_down(on.gw.hub); }
 static void heard_cb(void *u, char topic, const uint8_t *data, size_t n) { (void)u, hub_heard(on.gw.hub, topic, data, n); }
 
-static void must(bool what)
-{
-    if (!what)
-        abort();
-}
-
 static void start(void)
 {
     static uv_loop_t *l;
@@ -428,13 +427,13 @@ static void start(void)
     memset(&out, 0, sizeof out);
     memset(&writer, 0, sizeof writer);
     gw->loop = (uv_loop_t *)&l;
-    must((gw->quota = quota_new(100000)) && (gw->cache = cache_new(CACHE_BYTES)) && (gw->throttle = throttle_new()));
-    must(!routes_figures(&gw->figures) && !ask_new(gw, &gw->ask) && !cred_new(gw, &gw->cred) && !hub_new(gw, &gw->hub));
-    must(!passwords_new(gw, &gw->passwords) && !uses_start(gw));
-    must(!peer_new(&(struct peer_conf){ .loop = gw->loop, .key = &on.key, .topics = "EL", .up = up_cb, .down = down_cb, .heard = heard_cb,
+    require((gw->quota = quota_new(100000)) && (gw->cache = cache_new(CACHE_BYTES)) && (gw->throttle = throttle_new()));
+    require(!routes_figures(&gw->figures) && !ask_new(gw, &gw->ask) && !cred_new(gw, &gw->cred) && !hub_new(gw, &gw->hub));
+    require(!passwords_new(gw, &gw->passwords) && !uses_start(gw));
+    require(!peer_new(&(struct peer_conf){ .loop = gw->loop, .key = &on.key, .topics = "EL", .up = up_cb, .down = down_cb, .heard = heard_cb,
                                         .urls = "ipc:///b" }, &gw->peer));
-    must(!trust_add_hosts(&on.trust, "localhost,a") && !trust_add_proxies(&on.trust, "127.0.0.1"));
-    must(!server_new(&(struct server_conf){ .gw = gw, .handlers = routes_handlers(), .trust = &on.trust, .max_connections = 8, .access_log = true },
+    require(!trust_add_hosts(&on.trust, "localhost,a") && !trust_add_proxies(&on.trust, "127.0.0.1"));
+    require(!server_new(&(struct server_conf){ .gw = gw, .handlers = routes_handlers(), .trust = &on.trust, .max_connections = 8, .access_log = true },
                      &gw->server));
     loop.closing = socket_closed;
     bus_connect(true);
@@ -449,7 +448,7 @@ static void start(void)
 static void hear(char topic, const uint8_t *p, size_t n)
 {
     uint8_t *exact = malloc(n ? n : 1);
-    must(exact);
+    require(exact);
     if (n)
         memcpy(exact, p, n);
     if (bus.heard)
@@ -469,7 +468,7 @@ static void row(const uint8_t *p, size_t n)
     r->number = ++bus.newest;
     ProtobufCBinaryData *to = &on.rows[bus.newest - 1];
     to->len = wire__row__get_packed_size(r);
-    must((to->data = malloc(to->len)) && wire__row__pack(r, to->data) == to->len);
+    require((to->data = malloc(to->len)) && wire__row__pack(r, to->data) == to->len);
     m.epoch = 1;
     m.first = m.last = bus.newest;
     m.rows = to;
@@ -541,18 +540,19 @@ static void take(const struct pb_frame *f)
     settle();
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void open_gateway(void)
 {
-    struct pb_frame f;
     if (!*on.key.name) {
-        must(!crypto_init());
+        require(!crypto_init());
         peer_key_make(&on.key, 1, "g1");
     }
     loop_begin();
     heap_begin();
     start();
-    while (frame_next(&data, &size, &f))
-        take(&f);
+}
+
+static void close_gateway(void)
+{
     for (unsigned i = 0; i < 6; i++) { // whatever is asked is answered, or given up, within two seconds
         loop.mono_ms += 500;
         settle();
@@ -565,10 +565,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         settle();
     }
     for (unsigned i = 0; i < CLIENTS; i++)
-        must(!on.client[i].tcp); // no connection outlives its client
+        require(!on.client[i].tcp); // no connection outlives its client
     bus_end_all();
     settle();
     heap_end();
+}
+
+#ifndef GATEWAY_ONLY
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct pb_frame f;
+    open_gateway();
+    while (frame_next(&data, &size, &f))
+        take(&f);
+    close_gateway();
     return 0;
 }
 
@@ -580,3 +590,4 @@ size_t LLVMFuzzerCustomCrossOver(const uint8_t *a, size_t an, const uint8_t *b, 
 {
     return frames_cross(kinds, KINDS, a, an, b, bn, out, max, seed);
 }
+#endif

@@ -56,7 +56,10 @@ static void check_head(const struct http_in *p)
 // One piece, in an allocation of exactly its size.
 static size_t feed(struct http_in *p, struct buf *body, const uint8_t *d, size_t n)
 {
-    uint8_t *exact = malloc(n ? n : 1);
+    static uint8_t *one; // of one octet: most pieces are that
+    if (!one)
+        one = malloc(1);
+    uint8_t *exact = n == 1 ? one : malloc(n ? n : 1);
     size_t used;
 
     require(exact != NULL);
@@ -69,7 +72,8 @@ static size_t feed(struct http_in *p, struct buf *body, const uint8_t *d, size_t
     }
     if (p->state == HTTP_IN_BODY)
         used += http_in_body(p, exact + used, n - used, body);
-    free(exact);
+    if (exact != one)
+        free(exact);
     require(used <= n && body->len <= BODY_MAX);
     require(used == n || p->state == HTTP_IN_DONE || p->state == HTTP_IN_FAILED);
     return used;

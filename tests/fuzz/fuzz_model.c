@@ -7,14 +7,9 @@
 #include "fleet.h"
 #include "query.h"
 #include "record.pb-c.h"
+#include "require.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool what)
-{
-    if (!what)
-        abort();
-}
 
 // ---------------------------------------------------------------- the model
 

@@ -22,6 +22,7 @@
 #include "self.h"
 #include "spool.h"
 #include "tree.h"
+#include "require.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -57,12 +58,6 @@ static struct {
     bool spool_fails, spool_failed, spawn_fails, drained;
 } on;
 
-static void must(bool what)
-{
-    if (!what)
-        abort();
-}
-
 // ---------------------------------------------------------------- in place of others
 
 void __wrap_crypto_random(void *out, size_t n);
@@ -95,7 +90,7 @@ unsigned tree_end(const struct tree_id *id) { (void)id; return 0; }
 enum err proc_spawn(const struct driver_cmd *cmd, const char *content, const char *run, const struct proc_cbs *cbs, void *u,
                     struct proc **ret, char *why, size_t why_size)
 {
-    must(cmd->argv[0] && cmd->cwd && content && strlen(run) == RUN_ID_MAX - 1);
+    require(cmd->argv[0] && cmd->cwd && content && strlen(run) == RUN_ID_MAX - 1);
     for (unsigned i = 0; i < PROCS && !on.spawn_fails; i++) {
         struct proc *p = &on.proc[i];
         if (p->used)
@@ -116,18 +111,18 @@ enum err proc_spawn(const struct driver_cmd *cmd, const char *content, const cha
 }
 const struct tree_id *proc_id(const struct proc *p) { return &p->id; }
 bool proc_eof(const struct proc *p) { return p->closed_pipes; }
-void proc_term(struct proc *p) { must(p->used); }
-unsigned proc_kill(struct proc *p) { must(p->used); return p->exited ? p->left : 1; }
+void proc_term(struct proc *p) { require(p->used); }
+unsigned proc_kill(struct proc *p) { require(p->used); return p->exited ? p->left : 1; }
 unsigned proc_sweep(struct proc *p)
 {
-    must(p->used);
+    require(p->used);
     if (p->left)
         p->left--;
     return p->left;
 }
 void proc_close(struct proc *p)
 {
-    must(p->used);
+    require(p->used);
     p->used = false;
 }
 void proc_kill_all(unsigned ms) { (void)ms; }
@@ -144,7 +139,7 @@ enum err fetch_start(const struct fetch_req *r, struct fetch **ret)
             continue;
         *f = (struct fetch){ .r = *r, .used = true };
         for (size_t k = 0; r->headers && r->headers[k]; k++) // a header is one line, whatever it was made from
-            must(!strpbrk(r->headers[k], "\r\n"));
+            require(!strpbrk(r->headers[k], "\r\n"));
         *ret = f;
         return ERR_OK;
     }
@@ -152,8 +147,10 @@ enum err fetch_start(const struct fetch_req *r, struct fetch **ret)
 }
 void fetch_cancel(struct fetch *f)
 {
-    if (f)
-        must(f->used), f->used = false;
+    if (f) {
+        require(f->used);
+        f->used = false;
+    }
 }
 
 // ---- the spool
@@ -169,9 +166,9 @@ void spool_process(struct spool *s, uint64_t session, const struct tree_id *id)
     for (unsigned i = 0; i < on.n_recorded; i++)
         if (on.recorded[i] == session) {
             n++;
-            must(++on.spawned[i] == 1); // once, and once only
+            require(++on.spawned[i] == 1); // once, and once only
         }
-    must(n == 1 || on.n_recorded == STARTED);
+    require(n == 1 || on.n_recorded == STARTED);
 }
 enum err spool_end(struct spool *s, const Wire__SessionReport *r)
 {
@@ -180,7 +177,7 @@ enum err spool_end(struct spool *s, const Wire__SessionReport *r)
         return ERR_IO;
     size_t n = wire__session_report__get_packed_size(r);
     uint8_t *p = malloc(n + 1);
-    must(p && n <= SPOOL_END_MAX && wire__session_report__pack(r, p) == n);
+    require(p && n <= SPOOL_END_MAX && wire__session_report__pack(r, p) == n);
     free(p);
     if (on.n_ended < STARTED)
         on.ended[on.n_ended++] = r->session;
@@ -209,7 +206,7 @@ static bool record_step(void)
     enum err err = on.spool_fails ? ERR_IO : ERR_OK;
     if (!err && on.n_recorded < STARTED) {
         for (unsigned i = 0; i < on.n_recorded; i++)
-            must(on.recorded[i] != e->line.session); // a session is taken up once
+            require(on.recorded[i] != e->line.session); // a session is taken up once
         on.recorded[on.n_recorded++] = e->line.session;
     }
     e->done(e, err);
@@ -225,13 +222,13 @@ static void look_at_reports(void)
             continue;
         for (size_t k = 0; k < item->work_report->n_sessions; k++) {
             const Wire__SessionReport *r = item->work_report->sessions[k];
-            must(r->n_pieces <= 1024);
+            require(r->n_pieces <= 1024);
             bool spooled = !r->ended || on.spool_failed || on.n_ended == STARTED;
             for (unsigned e = 0; e < on.n_ended; e++)
                 spooled |= on.ended[e] == r->session;
-            must(spooled);
+            require(spooled);
             for (size_t p = 1; p < r->n_pieces; p++)
-                must(r->pieces[p]->offset >= r->pieces[p - 1]->offset + r->pieces[p - 1]->data.len);
+                require(r->pieces[p]->offset >= r->pieces[p - 1]->offset + r->pieces[p - 1]->data.len);
         }
     }
 }
@@ -253,7 +250,7 @@ static void settle(void)
         look_at_reports();
         if (!any)
             return;
-        must(i < 60000); // it turns for ever
+        require(i < 60000); // it turns for ever
     }
 }
 
@@ -272,7 +269,7 @@ static void start(void)
     list_init(&on.records);
     struct link_conf c = { .loop = (uv_loop_t *)&l, .broker = "ipc:///b", .key = &on.key, .slots = SLOTS, .drain_ms = 5000, .stall_s = 30,
                            .user = { "user", "/home/user" }, .webhook_allow = none, .drained = drained_cb };
-    must(!link_new(&c, &on.link) && !link_start(on.link));
+    require(!link_new(&c, &on.link) && !link_start(on.link));
     bus_connect(true);
     settle();
 }
@@ -323,7 +320,7 @@ static void output(const uint8_t *p, size_t n)
     if (!x || !x->used || x->closed_pipes)
         return;
     uint8_t *exact = malloc(n);
-    must(exact);
+    require(exact);
     memcpy(exact, p + 1, n - 1);
     if (x->cbs.room(x->u, n - 1))
         x->cbs.data(x->u, p[0] & 0x80 ? STREAM_STDERR : STREAM_STDOUT, exact, n - 1);
@@ -356,7 +353,7 @@ static void http(const uint8_t *p, size_t n)
     struct fetch_result r = { .err = p[2] & 1 ? ERR_IO : p[2] & 2 ? ERR_TIMEOUT : ERR_OK, .stalled = p[2] & 4, .status = status, .connected = true };
     snprintf(r.text, sizeof r.text, "%.*s", (int)(n - 3 < 200 ? n - 3 : 200), (const char *)p + 3);
     uint8_t *exact = malloc(n - 3 ? n - 3 : 1);
-    must(exact);
+    require(exact);
     if (n > 3)
         memcpy(exact, p + 3, n - 3);
     bool on_with = n == 3 || f->r.data(f->r.u, status, exact, n - 3);
@@ -412,7 +409,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct pb_frame f;
     if (!*on.key.name) {
-        must(!crypto_init());
+        require(!crypto_init());
         peer_key_make(&on.key, 2, "w1");
     }
     loop_begin();
