@@ -67,7 +67,7 @@ help:
 	@echo 'make unit       the unit and scenario tests'
 	@echo 'make check      every test (the same as tools/check)'
 	@echo 'make asan tsan  the programs and tests with sanitizers, into build-asan, build-tsan'
-	@echo 'make fuzz       fuzz targets (clang, libFuzzer), into build-fuzz; FUZZ_SECONDS=60 each'
+	@echo 'make fuzz       fuzz targets (clang, libFuzzer), into build-fuzz; FUZZ_SECONDS=60 each, or RUNS=10000000 executions'
 	@echo 'make faults     programs that can be made to die at named points, into $(OUT)/faults/bin'
 	@echo 'make crash      kills under load (KILLS=100, SEED=), and the history of it judged'
 	@echo 'make bench      the figures of the performance section, each beside its peer; bench-quick: in two minutes'
@@ -167,7 +167,7 @@ check:
 asan tsan:
 	$(MAKE) MODE=$@ all unit
 fuzz:
-	tools/fuzz
+	tools/fuzz $(if $(RUNS),--runs $(RUNS))
 # Kills under load, and whether what clients saw holds together: tests/crash/driver. KILLS=100, SEED= of another run to repeat it.
 crash: all faults
 	MC_BUILD=$(abspath $(OUT)) tests/crash/driver --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED))

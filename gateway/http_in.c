@@ -457,6 +457,8 @@ size_t http_in_head(struct http_in *p, const uint8_t *d, size_t n)
 
         buf_put(&p->head, d + used, got);
         used += got;
+        if (p->method_text.n) // known since the line's end: a head that fails, or comes too late, is logged with it
+            p->method_text.p = (const char *)p->head.data;
         if (p->head.err)
             fail(p, 503, "Out of memory");
         else if (p->state == HTTP_IN_READY)

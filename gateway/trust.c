@@ -29,6 +29,8 @@ static bool name_ok(struct text name)
         char c = name.p[i];
         if (!((c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') || c == '-' || c == '.' || c == '_'))
             return false;
+        if (c == '.' && (i == 0 || name.p[i - 1] == '.')) // no client could ask for it: better told than never matched
+            return false;
     }
     return name.n > 0 && name.n < 256;
 }

@@ -1,4 +1,5 @@
 // links: gateway common protobuf-c jansson sodium
+// fuzz: -max_len=2048
 // A row of the log as it came over the wire, and what it is about, written for each view: whatever it holds, what is written is JSON, and
 // is written just when the view shows such a row. Input: an octet that picks the row's kind (0: as it says itself), the packed row.
 #include <jansson.h>

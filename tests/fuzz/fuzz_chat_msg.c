@@ -1,4 +1,5 @@
 // links: worker common protobuf-c jansson sodium
+// fuzz: -max_len=4096 -dict=tests/fuzz/json.dict
 // What a chat endpoint answers: fed whole and octet by octet it must mean the same; whatever it is, the reason given is clean
 // text. The first octet chooses: an answer, or the body of an error.
 #include <stdbool.h>

@@ -1,4 +1,5 @@
 // links: gateway common protobuf-c
+// fuzz: -max_len=1024 -dict=tests/fuzz/http.dict
 // What a browser, or whoever says to be one, sends to be known by. Input: lines: the Cookie field, Origin, Sec-Fetch-Site, Host;
 // then a password. Octets after the last line's end are the password's.
 #include <stdint.h>

@@ -1,4 +1,5 @@
 // links: mcctl common protobuf-c
+// fuzz: -max_len=512
 // Text of others for a terminal: whatever comes in, in whatever pieces, no control character comes out (line feed and tab do where
 // they may, and between JSON's strings the carriage return), and it is valid UTF-8.
 #include <stdint.h>

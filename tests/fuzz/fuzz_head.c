@@ -1,4 +1,5 @@
 // links: mcctl common protobuf-c
+// fuzz: -max_len=1024 -dict=tests/fuzz/http.dict
 // The head of an answer, by lines: what is kept of it goes into the next request, so it has no blank or control character, and a link
 // is a path.
 #include <stdint.h>

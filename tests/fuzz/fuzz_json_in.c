@@ -1,4 +1,5 @@
 // links: common protobuf-c jansson
+// fuzz: -max_len=2048 -dict=tests/fuzz/json.dict
 // Bodies of requests: whatever they hold, they parse or are refused with a reason, and no deeper than the limit.
 #include <stdint.h>
 #include <stdlib.h>

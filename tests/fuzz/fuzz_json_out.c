@@ -1,4 +1,5 @@
 // links: common protobuf-c jansson
+// fuzz: -max_len=512
 // Whatever octets a text holds, what we write is valid JSON in valid UTF-8, harmless in HTML and scripts, and cut where it must be.
 #include <jansson.h>
 #include <stdint.h>
@@ -46,6 +47,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const json_t *whole = json_array_get(a, 0), *cut = json_array_get(a, 1);
     if (!json_is_string(whole) || !json_is_string(cut) || characters(json_string_value(cut)) > max)
         abort();
+    json_t *same = json_stringn(text, size); // NULL: not UTF-8, which is written with replacements
+    if (same && !json_equal(same, whole))
+        abort(); // what reads back is not what was written
+    json_decref(same);
     uint64_t ms = time_parse(text);
     if (ms) { // a time we take is one we would write, but for its fraction
         char again[25];

@@ -1,4 +1,5 @@
 // links: gateway common protobuf-c
+// fuzz: -max_len=512
 // Where a client wants to go on from, and what it wants to leave out. Input: an octet that picks the view, the Last-Event-ID
 // field up to a newline (absent when there is none), the query.
 #include <stdint.h>

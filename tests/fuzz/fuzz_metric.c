@@ -1,4 +1,5 @@
 // links: broker gateway common protobuf-c jansson sodium lmdb xxhash
+// fuzz: -max_len=4096 -dict=tests/fuzz/json.dict
 // What stands in a page of a desktop's history, and the body that announces maintenance: octet 0 says which. A page that is whole can
 // be read and written at every step; a body that is taken packs, and its fault has a name otherwise. Answers with points are written as
 // JSON whatever their three lists hold.

@@ -1,4 +1,5 @@
 // links: common protobuf-c sodium
+// fuzz: -max_len=256
 // The list of networks that webhooks may be sent to, and addresses judged by it: octet 0 how long the list is, then the list, then an
 // address. Whatever the list says, what is never reached is not, and what is public is.
 #include <stdint.h>

@@ -1,4 +1,5 @@
 // links: broker common lmdb xxhash protobuf-c sodium
+// fuzz: -max_len=4096
 // A chunk of a posting list: eight octets of its first number, an octet whose lowest bit says whether entries carry kinds, the value.
 // What is taken holds rising numbers that end where the head says; the same octets after another first number hold the same distances.
 // All of it is then read as a key, too.

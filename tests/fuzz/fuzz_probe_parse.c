@@ -1,4 +1,5 @@
 // links: worker common protobuf-c
+// fuzz: -max_len=512
 // What a machine says about itself.
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,4 +1,5 @@
 // links: gateway common protobuf-c sodium
+// fuzz: -max_len=512 -dict=tests/fuzz/http.dict
 // A request target: route, query parameters, numbers. The first line is the path, what follows the query.
 #include <assert.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
 // links: gateway common protobuf-c jansson sodium
+// fuzz: -max_len=2048 -dict=tests/fuzz/json.dict
 // Bodies of requests: the first octet says which. What is taken must pack, and what it says must be written as JSON that reads
 // back the same.
 #include <assert.h>

@@ -1,4 +1,5 @@
 // links: gateway common protobuf-c jansson sodium
+// fuzz: -max_len=1024 -dict=tests/fuzz/json.dict
 // Bodies of comments and agents: the first octet says which. What is taken must pack and be written as JSON that reads back the same;
 // what is refused names a field and says why.
 #include <assert.h>

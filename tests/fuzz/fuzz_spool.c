@@ -1,4 +1,5 @@
 // links: worker common protobuf-c sodium uv
+// fuzz: -max_len=1024
 // What is read back from the spool. Checksums keep chance away, not malice: an input that begins with '#' is given the right one,
 // so that what lies behind it is reached as well.
 #include <stdint.h>

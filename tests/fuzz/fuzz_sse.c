@@ -1,4 +1,5 @@
 // links: mcctl common protobuf-c
+// fuzz: -max_len=2048 -dict=tests/fuzz/json.dict
 // A stream of events, and a list, as a server might send them: in whatever pieces they come, the same comes out.
 #include <stdint.h>
 #include <stdlib.h>

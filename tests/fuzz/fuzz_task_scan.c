@@ -1,4 +1,5 @@
 // links: broker common lmdb xxhash protobuf-c sodium jansson uv systemd nng
+// fuzz: -max_len=1024
 // A record and a word to look for, split at the first NUL: what is found in the packed record is what a search of the unpacked one
 // finds; octets that are no record are refused, and never read beyond.
 #include <assert.h>

@@ -439,6 +439,31 @@ static void test_framing_ratio(void **state)
     free(ext);
 }
 
+// The method is known once the line has ended, and stays so wherever the head moves as it grows: a head that fails, or never ends,
+// is logged with it.
+static void test_method_of_a_growing_head(void **state)
+{
+    static const char line[] = "PATCH / HTTP/1.1\r\nX: ";
+    struct http_in p;
+    struct buf body;
+
+    (void)state;
+    http_in_init(&p);
+    buf_init(&body, BODY_MAX);
+    http_in_reset(&p);
+    assert_int_equal(feed(&p, &body, line, sizeof line - 1), sizeof line - 1);
+    for (unsigned i = 0; i < 5000; i++) {
+        assert_int_equal(feed(&p, &body, "v", 1), 1);
+        assert_int_equal(p.method_text.n, 5);
+        assert_memory_equal(p.method_text.p, "PATCH", 5);
+    }
+    assert_int_equal(feed(&p, &body, "\n", 1), 1);
+    assert_int_equal(p.state, HTTP_IN_FAILED);
+    assert_memory_equal(p.method_text.p, "PATCH", 5);
+    http_in_fini(&p);
+    buf_fini(&body);
+}
+
 static void test_lists(void **state)
 {
     struct text list = { " a ,, b,\tc ", 11 }, one;
@@ -455,7 +480,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table), cmocka_unit_test(test_cuts), cmocka_unit_test(test_pipelined), cmocka_unit_test(test_forms),
         cmocka_unit_test(test_limits), cmocka_unit_test(test_field_count), cmocka_unit_test(test_framing_ratio),
-        cmocka_unit_test(test_lists),
+        cmocka_unit_test(test_lists), cmocka_unit_test(test_method_of_a_growing_head),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,6 +33,9 @@ static void test_hosts(void **state)
     assert_int_equal(trust_add_hosts(&t, "a b"), ERR_BAD_REQUEST);
     assert_int_equal(trust_add_hosts(&t, "a:80"), ERR_BAD_REQUEST);
     assert_int_equal(trust_add_hosts(&t, "*"), ERR_BAD_REQUEST);
+    assert_int_equal(trust_add_hosts(&t, "a..b"), ERR_BAD_REQUEST);
+    assert_int_equal(trust_add_hosts(&t, "a.."), ERR_BAD_REQUEST);
+    assert_int_equal(trust_add_hosts(&t, ".a"), ERR_BAD_REQUEST);
     for (unsigned i = t.n_names; i < TRUST_NAMES_MAX; i++)
         assert_int_equal(trust_add_hosts(&t, "a"), ERR_OK);
     assert_int_equal(trust_add_hosts(&t, "a"), ERR_TOO_BIG);

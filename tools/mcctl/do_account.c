@@ -71,8 +71,12 @@ static int add_secret(struct run *r, const char *member, const char *path)
     if (o && r->json && !path)
         run_print_json(r);
     else if (o && !code && r->json) {
-        struct json j = json_to(&r->out);
+        struct buf text;
+        buf_init(&text, SHOW_MAX);
+        struct json j = json_to(&text);
         show_json(&j, o);
+        run_put_json(r, buf_cstr(&text), text.len);
+        buf_fini(&text);
         buf_putc(&r->out, '\n');
         term_buf(STDOUT_FILENO, &r->out);
     } else if (o && !code) {

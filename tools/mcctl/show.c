@@ -264,6 +264,15 @@ void show_line(struct buf *out, const json_t *o, bool raw)
     buf_putc(out, '\n');
 }
 
+// Plain ASCII that needs no escape, as every name of ours.
+static bool plain_name(const char *key)
+{
+    for (; *key; key++)
+        if (*key < ' ' || *key > '~' || *key == '"' || *key == '\\')
+            return false;
+    return true;
+}
+
 static void json_members(struct json *j, const json_t *v)
 {
     json_t *o = (json_t *)(uintptr_t)v;
@@ -271,7 +280,7 @@ static void json_members(struct json *j, const json_t *v)
     json_open(j, '{');
     for (void *i = json_object_iter(o); i; i = json_object_iter_next(o, i)) {
         const char *key = json_object_iter_key(i);
-        if (strcspn(key, "\"\\") != strlen(key))
+        if (!plain_name(key))
             continue; // none of ours has such
         json_key(j, key);
         show_json(j, json_object_iter_value(i));
