@@ -34,7 +34,7 @@ static void put(struct output *o, struct model *m, enum stream s, size_t n)
     output_put(o, s, b, n);
     assert_true(m->total + n <= MODEL_MAX);
     memcpy(m->data + m->total, b, n);
-    memset(m->stream + m->total, s, n);
+    memset(m->stream + m->total, (int)s, n);
     m->total += n;
 }
 
