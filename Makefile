@@ -13,7 +13,9 @@ CFLAGS_asan  := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sa
 CFLAGS_tsan  := -O1 -fno-omit-frame-pointer -fsanitize=thread -DMC_SANITIZED
 LDFLAGS_     := -Wl,-z,relro,-z,now,-z,noexecstack,-z,nodlopen,--as-needed
 LDFLAGS_asan := -fsanitize=address,undefined
+CFLAGS_cov   := -O0 --coverage -fprofile-update=atomic
 LDFLAGS_tsan := -fsanitize=thread
+LDFLAGS_cov  := --coverage
 # What ThreadSanitizer must not report is in one file, and in every program: no test has to hand it on by its environment.
 TSAN_SUPP    := $(if $(filter tsan,$(MODE)),$(OUT)/tests/tsan.o)
 
