@@ -144,7 +144,9 @@ UNIT := $(patsubst tests/unit/%.c,$(OUT)/tests/%,$(sort $(wildcard tests/unit/te
 $(UNIT): $(TSAN_SUPP)
 unit_word  = $(shell sed -n '1s,^// links: *,,p' tests/unit/$(1).c)
 unit_libs  = $(foreach w,$(filter common broker gateway worker mcctl,$(call unit_word,$(1))),$(OUT)/lib$(w).a $(GEN_$(w)))
-unit_flags = $(foreach w,$(filter-out common broker gateway worker mcctl,$(call unit_word,$(1))),-l$(w))
+unit_flags = $(foreach w,$(filter-out common broker gateway worker mcctl fail_%,$(call unit_word,$(1))),-l$(w)) \
+             $(if $(filter fail_alloc,$(call unit_word,$(1))),-Wl$(comma)--wrap=malloc$(comma)--wrap=calloc$(comma)--wrap=realloc)
+comma := ,
 $(OUT)/tests/%: $(OUT)/tests/unit/%.o $$(call objs,tests/lib) $$(call unit_libs,$$*)
 	@mkdir -p $(@D)
 	$(call say,LINK)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(TSAN_SUPP) $(call objs,tests/lib) -Wl,--start-group $(call unit_libs,$*) -Wl,--end-group $(call unit_flags,$*) -lcmocka
