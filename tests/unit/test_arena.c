@@ -135,7 +135,13 @@ static void no_memory(void **state)
     assert_null(arena_alloc(&a, 10));
     assert_true(fail_alloc_done());
     assert_int_equal(a.total, 0);
+    assert_true(a.failed);
     assert_non_null(arena_alloc(&a, 10));
+    assert_true(a.failed); // whatever comes after: something is missing
+    arena_reset(&a);
+    assert_false(a.failed);
+    assert_null(arena_alloc(&a, 2 * 1024 * 1024));
+    assert_true(a.failed);
     arena_fini(&a);
 }
 
