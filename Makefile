@@ -145,8 +145,11 @@ $(UNIT): $(TSAN_SUPP)
 unit_word  = $(shell sed -n '1s,^// links: *,,p' tests/unit/$(1).c)
 unit_libs  = $(foreach w,$(filter common broker gateway worker mcctl,$(call unit_word,$(1))),$(OUT)/lib$(w).a $(GEN_$(w)))
 unit_flags = $(foreach w,$(filter-out common broker gateway worker mcctl fail_%,$(call unit_word,$(1))),-l$(w)) \
-             $(if $(filter fail_alloc,$(call unit_word,$(1))),-Wl$(comma)--wrap=malloc$(comma)--wrap=calloc$(comma)--wrap=realloc)
+             $(foreach w,$(filter fail_%,$(call unit_word,$(1))),$(patsubst %,-Wl$(comma)--wrap=%,$(WRAP_$(w))))
 comma := ,
+# What a test may make fail, by the words of its first line: tests/lib/fail_*.h.
+WRAP_fail_alloc := malloc calloc realloc
+WRAP_fail_store := mdb_get mdb_put mdb_del mdb_cursor_open mdb_cursor_get mdb_cursor_put mdb_cursor_del arena_alloc
 $(OUT)/tests/%: $(OUT)/tests/unit/%.o $$(call objs,tests/lib) $$(call unit_libs,$$*)
 	@mkdir -p $(@D)
 	$(call say,LINK)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(TSAN_SUPP) $(call objs,tests/lib) -Wl,--start-group $(call unit_libs,$*) -Wl,--end-group $(call unit_flags,$*) -lcmocka
