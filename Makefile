@@ -13,7 +13,11 @@ CFLAGS_asan  := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sa
 CFLAGS_tsan  := -O1 -fno-omit-frame-pointer -fsanitize=thread -DMC_SANITIZED
 LDFLAGS_     := -Wl,-z,relro,-z,now,-z,noexecstack,-z,nodlopen,--as-needed
 LDFLAGS_asan := -fsanitize=address,undefined
+CFLAGS_cov   := -O0 --coverage -fprofile-update=atomic
 LDFLAGS_tsan := -fsanitize=thread
+LDFLAGS_cov  := --coverage
+# What ThreadSanitizer must not report is in one file, and in every program: no test has to hand it on by its environment.
+TSAN_SUPP    := $(if $(filter tsan,$(MODE)),$(OUT)/tests/tsan.o)
 
 HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection=full -fPIE \
           -fno-delete-null-pointer-checks -fno-strict-overflow -fno-strict-aliasing \
@@ -125,6 +129,8 @@ GEN_gateway := $(OUT)/llhttp/api.o $(OUT)/llhttp/http.o $(OUT)/llhttp/llhttp.o
 GEN_worker  :=
 GEN_mcctl   :=
 
+$(TSAN_SUPP): tests/tsan.supp
+$(BINS) $(OUT)/bench/fill: $(TSAN_SUPP)
 $(OUT)/bin/mc-%: $(OUT)/%/main.o $(OUT)/lib%.a $(OUT)/libcommon.a $(GEN_common) $$(GEN_$$*)
 	@mkdir -p $(@D)
 	$(call say,LINK)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS_$*)
@@ -152,12 +158,18 @@ $(OUT)/mcctl.bash $(OUT)/mcctl.zsh: $(OUT)/mcctl.%: $(OUT)/bin/mcctl
 
 # --- tests. A unit test names the archives it may use in its first line:  // links: broker lmdb
 UNIT := $(patsubst tests/unit/%.c,$(OUT)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
+$(UNIT): $(TSAN_SUPP)
 unit_word  = $(shell sed -n '1s,^// links: *,,p' tests/unit/$(1).c)
 unit_libs  = $(foreach w,$(filter common broker gateway worker mcctl,$(call unit_word,$(1))),$(OUT)/lib$(w).a $(GEN_$(w)))
-unit_flags = $(foreach w,$(filter-out common broker gateway worker mcctl,$(call unit_word,$(1))),-l$(w))
+unit_flags = $(foreach w,$(filter-out common broker gateway worker mcctl fail_%,$(call unit_word,$(1))),-l$(w)) \
+             $(foreach w,$(filter fail_%,$(call unit_word,$(1))),$(patsubst %,-Wl$(comma)--wrap=%,$(WRAP_$(w))))
+comma := ,
+# What a test may make fail, by the words of its first line: tests/lib/fail_*.h.
+WRAP_fail_alloc := malloc calloc realloc
+WRAP_fail_store := mdb_get mdb_put mdb_del mdb_cursor_open mdb_cursor_get mdb_cursor_put mdb_cursor_del arena_alloc
 $(OUT)/tests/%: $(OUT)/tests/unit/%.o $$(call objs,tests/lib) $$(call unit_libs,$$*)
 	@mkdir -p $(@D)
-	$(call say,LINK)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(call objs,tests/lib) -Wl,--start-group $(call unit_libs,$*) -Wl,--end-group $(call unit_flags,$*) -lcmocka
+	$(call say,LINK)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(TSAN_SUPP) $(call objs,tests/lib) -Wl,--start-group $(call unit_libs,$*) -Wl,--end-group $(call unit_flags,$*) -lcmocka
 
 unit: $(UNIT)
 	@tools/run-unit $(UNIT)

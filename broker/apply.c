@@ -267,6 +267,8 @@ static enum err one(struct turn *t, struct cmd *cmd)
         w.workspace = cmd->item->actor->workspace;
     bool refused_early = t->batch->full && c && (c->flags & GROWS);
     enum err e = c ? dispatch(&w, c) : ERR_BAD_REQUEST;
+    if (!e && t->arena->failed)
+        e = ERR_NO_MEMORY; // a text may have been left out of what was written
     if (work_fatal(e) && !(refused_early && !w.wrote))
         return e;
     if (e && w.wrote)

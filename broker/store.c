@@ -407,7 +407,9 @@ bool cursor_seek_before(struct cursor *c, const struct key *k)
         return step(c, MDB_LAST);
     key = key_val(k ? k : &end);
     int rc = mdb_cursor_get(c->impl, &key, &v, MDB_SET_RANGE);
-    return step(c, rc == MDB_NOTFOUND ? MDB_LAST : MDB_PREV);
+    if (rc && rc != MDB_NOTFOUND)
+        return found(c, rc, &key, &v);
+    return step(c, rc ? MDB_LAST : MDB_PREV);
 }
 
 bool cursor_seek_newest(struct cursor *c, uint64_t before)

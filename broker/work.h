@@ -54,7 +54,7 @@ void work_touch_worker(struct work *w, uint64_t worker);
 void work_touch_webhook(struct work *w, uint64_t workspace, uint64_t webhook);
 bool work_fatal(enum err e);                                                                    // aborts the turn
 char *work_number(struct work *w, uint64_t n);                     // in decimal, in the arena
-char *work_copy(struct work *w, const char *s, size_t max_octets); // into the arena, cut at a character; "" without memory
+char *work_copy(struct work *w, const char *s, size_t max_octets); // into the arena, cut at a character; "" without memory (the turn fails)
 // Any kind: read (ret_old for the put), write, remove.
 MUST_USE enum err work_get(struct work *w, enum kind kind, uint64_t workspace, uint64_t id, void *ret_rec, struct index_entries *ret_old);
 MUST_USE enum err work_put(struct work *w, enum kind kind, const struct index_entries *old, const void *rec);

@@ -44,8 +44,15 @@ void arena_reset(struct arena *a)
 {
     while (a->chunks && (a->chunks->older || a->chunks->cap != CHUNK))
         drop_newest(a);
+    a->failed = false;
     a->used = 0;
     a->cap = a->chunks ? a->chunks->cap : 0;
+}
+
+static void *none(struct arena *a)
+{
+    a->failed = true;
+    return NULL;
 }
 
 void *arena_alloc(struct arena *a, size_t n)
@@ -53,15 +60,15 @@ void *arena_alloc(struct arena *a, size_t n)
     const size_t unit = _Alignof(max_align_t);
 
     if (n > a->max)
-        return NULL;
+        return none(a);
     n = n ? (n + unit - 1) / unit * unit : unit;
     if (a->cap - a->used < n) {
         size_t cap = n > CHUNK ? n : CHUNK;
         if (cap > a->max - a->total)
-            return NULL;
+            return none(a);
         struct arena_chunk *c = malloc(sizeof *c + cap);
         if (!c)
-            return NULL;
+            return none(a);
         c->older = a->chunks;
         c->cap = cap;
         a->chunks = c;

@@ -2,6 +2,7 @@
 // message cannot be made to unfold into a large one. Pure (memory only).
 #pragma once
 #include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -11,6 +12,7 @@ struct arena {
     struct arena_chunk *chunks; // the newest first; the oldest (64 KiB) stays through resets
     size_t used, cap;           // of the newest chunk
     size_t total, max;          // octets of all chunks; what they may come to
+    bool failed;                // an allocation was refused since the last reset: what was made without it may lack something
 };
 
 // max: octets it may hold in all (at least one chunk of 64 KiB is always allowed). Allocates nothing yet.

@@ -18,6 +18,7 @@
 #include <nng/protocol/pubsub0/sub.h>
 #include <nng/protocol/reqrep0/rep.h>
 #include <nng/protocol/reqrep0/req.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -104,11 +105,17 @@ static enum err from_nng(int rv)
 typedef void stream_step(nng_stream *s, nng_aio *aio);
 static stream_step *real_send, *real_recv;
 
-static enum err find_real_steps(void)
+static void look_for_real_steps(void)
 {
     void *send_step = dlsym(RTLD_NEXT, "nng_stream_send"), *recv_step = dlsym(RTLD_NEXT, "nng_stream_recv");
     memcpy(&real_send, &send_step, sizeof real_send); // POSIX has it that they are of one size
     memcpy(&real_recv, &recv_step, sizeof real_recv);
+}
+
+static enum err find_real_steps(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT; // nng's threads of an earlier bus read what this writes
+    pthread_once(&once, look_for_real_steps);
     return real_send && real_recv ? ERR_OK : ERR_INTERNAL;
 }
 

@@ -300,12 +300,14 @@ static void forwarded(struct conn *c)
             while (from > 0 && list.p[from - 1] != ',')
                 from--;
             struct text rest = { list.p + from, list.n - from }, one;
-            found = text_next(&rest, &one) && !trust_address(one, hop);
-            if (!found && one.n) {
+            list.n = from ? from - 1 : 0;
+            if (!text_next(&rest, &one))
+                continue; // an empty element names nobody
+            found = !trust_address(one, hop);
+            if (!found) {
                 memcpy(client, hop, sizeof client);
                 found = !trust_proxy(trust, hop);
             }
-            list.n = from ? from - 1 : 0;
         }
     }
     trust_address_text(client, c->x.address);

@@ -1,4 +1,4 @@
-// links: common protobuf-c
+// links: common protobuf-c fail_alloc
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "arena.h"
+#include "fail_alloc.h"
 #include "wire.pb-c.h"
 
 static void gives_and_resets(void **state)
@@ -125,11 +126,31 @@ static void unfolding_is_refused(void **state)
     arena_fini(&a);
 }
 
+static void no_memory(void **state)
+{
+    struct arena a;
+    (void)state;
+    arena_init(&a, 1024 * 1024);
+    fail_alloc(1);
+    assert_null(arena_alloc(&a, 10));
+    assert_true(fail_alloc_done());
+    assert_int_equal(a.total, 0);
+    assert_true(a.failed);
+    assert_non_null(arena_alloc(&a, 10));
+    assert_true(a.failed); // whatever comes after: something is missing
+    arena_reset(&a);
+    assert_false(a.failed);
+    assert_null(arena_alloc(&a, 2 * 1024 * 1024));
+    assert_true(a.failed);
+    arena_fini(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gives_and_resets), cmocka_unit_test(is_bounded), cmocka_unit_test(large_first),
         cmocka_unit_test(unpacks),          cmocka_unit_test(unfolding_is_refused),
+        cmocka_unit_test(no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -40,11 +40,21 @@ static const struct option body_options[] = {
     { "quick", 0, OPT_SWITCH, NULL, NULL, "quick", "quick" },
     END,
 };
+static const struct option move_options[] = {
+    { "agent", 0, OPT_AGENT, "A", NULL, "agentId", "agent" },
+    { "session", 0, OPT_SESSION, "S", NULL, "sessionId", "session" },
+    { "password", 0, OPT_PASSWORD, "P", NULL, "password", "password" },
+    { "local", 0, OPT_SWITCH, NULL, NULL, NULL, "of mcctl alone" },
+    END,
+};
+#define NAME "a-command-whose-name-is-longer-than-the-words-that-somebody-might-have-meant"
 static const struct command table[] = {
     { .words = "task list", .alias = "tasks|task ls", .args = "", .about = "a",
       .options = (const struct option *const[]){ list_options, NULL } },
     { .words = "task show", .args = "TASK", .about = "b" },
     { .words = "task run", .args = "[COMMAND...]", .about = "c", .options = (const struct option *const[]){ body_options, NULL } },
+    { .words = "task move", .args = "TASK DESKTOP", .about = "i", .options = (const struct option *const[]){ move_options, NULL } },
+    { .words = NAME, .args = "", .about = "j" },
     { .words = "task delete", .args = "TASK...", .about = "d" },
     { .words = "settings", .args = "", .about = "e" },
     { .words = "settings set", .args = "", .about = "f" },
@@ -52,6 +62,7 @@ static const struct command table[] = {
     { .words = NULL },
 };
 
+#define LONG "a-word-that-is-longer-than-any-name-this-program-has-for-anything-here"
 enum { WORDS = 16 };
 static struct argv a;
 static const char *args[WORDS + 1];
@@ -92,6 +103,8 @@ static void good(void **state)
         { "--url|http://x|task|list|--limit|3", "task list", 0, "url", "http://x" },
         { "task|list|--limit|1|--limit|2", "task list", 0, "limit", "2" },
         { "task|show|7|--json", "task show", 1, "json", "1" },
+        { "settings|--json", "settings", 0, "json", "1" },
+        { "task|show|" LONG, "task show", 1, "no-such-option", NULL },
         { "task|delete|1|2|3", "task delete", 3, "json", NULL },
         { "task|run|--|ls|-l|--json", "task run", 3, "json", NULL },
         { "task|run|ls", "task run", 1, "json", NULL },
@@ -114,6 +127,8 @@ static void good(void **state)
         else
             assert_null(v);
     }
+    assert_null(command_find(table, "taskx"));
+    assert_false(command_group(table, "") || command_group(table, "tas") || command_group(table, "task list"));
     assert_int_equal(parse(""), ERR_OK);
     assert_null(a.command);
     assert_int_equal(parse("task"), ERR_OK);
@@ -136,6 +151,18 @@ static void bad(void **state)
         { "task|list|--xyzzy", "unknown option '--xyzzy'" },
         { "--status|done|task|list", "unknown option '--status'" },
         { "task|list|-x", "unknown option '-x'" },
+        { "-h|-x", "unknown option '-x'" },
+        { LONG, "there is no command '" LONG "'" },
+        { "task|" LONG, "there is no command 'task a-word-that-is-longer-than-any-name-this-program-has-for-anythin'" },
+        { "help|--" LONG "=7", "unknown option '--" LONG "=7'" },
+        { "task|list|--limit|1|7", "unexpected argument '7'" },
+        { "task|--json|list", "unexpected argument 'list'" },
+        { "x", "there is no command 'x'" },
+        { "list|task", "there is no command 'list'" },
+        { "task|run|--cpu|.5", "--cpu must be a number, not '.5'" },
+        { "task|run|--cpu|1234567890123456", "--cpu must be a number, not '1234567890123456'" },
+        { "task|run|--cpu|1x", "--cpu must be a number, not '1x'" },
+        { "task|run|--cpu|1.5x", "--cpu must be a number, not '1.5x'" },
         { "task|list|--status|gone", "--status must be pending|done, not 'gone'" },
         { "task|list|--limit|-1", "--limit must be a whole number, not '-1'" },
         { "task|list|--limit", "a value is needed after '--limit'" },
@@ -144,6 +171,9 @@ static void bad(void **state)
         { "task|list|7", "unexpected argument '7'" },
         { "task|show", "it needs an argument: mcctl task show TASK" },
         { "task|show|1|2", "unexpected argument '2'" },
+        { "task|move|1", "it needs more arguments: mcctl task move TASK DESKTOP" },
+        { "task|--json|-7", "unknown option '-7'" },
+        { "task|-", "there is no command 'task -'; did you mean 'tasks'?" },
         { "task|delete", "it needs an argument: mcctl task delete TASK..." },
         { "task|run|make|-j2", "unknown option '-j2' (a command to be run stands after --)" },
         { "task|run|--approval|maybe", "--approval must be yes or no, not 'maybe'" },
@@ -168,6 +198,7 @@ static void distance(void **state)
     assert_int_equal(argv_distance("listt", "list"), 1);
     assert_int_equal(argv_distance("kitten", "sitting"), 3);
     assert_int_equal(argv_distance("a-word-that-is-longer-than-thirty-two", "list"), 32);
+    assert_int_equal(argv_distance("list", "a-word-that-is-longer-than-thirty-two"), 32);
 }
 
 // ---------------------------------------------------------------- body.h
@@ -218,6 +249,23 @@ static void bodies(void **state)
     assert_false(body("task|list|--from|yesterday", true));
     assert_non_null(strstr(said, "--from must be a time"));
     assert_false(body("task|list|--desktop|nobody", true));
+    assert_false(body("task|run|--chat-key|nobody", false));
+    assert_true(body("task|move|--local|--agent|x|--session|y|--password|z|--|1|2", false));
+    assert_string_equal(said, "\"agentId\":\"desktop_3\",\"sessionId\":\"desktop_3\",\"password\":\"desktop_3\"");
+    assert_true(body("task|move|--local|--agent|x|1|2", true));
+    assert_string_equal(said, "/x");
+    assert_true(body("task|run|--approval|true", false));
+    assert_string_equal(said, "\"approval\":true");
+    assert_true(body("task|run|--approval|on|--cpu|007", false));
+    assert_string_equal(said, "\"approval\":true,\"limits\":{\"cpu\":7}");
+    assert_true(body("task|run|--approval|off|--chat-url|u", false));
+    assert_string_equal(said, "\"approval\":false,\"chat\":{\"url\":\"u\"}");
+    assert_true(body("task|run|--cpu|0|--labels|,", false));
+    assert_string_equal(said, "\"limits\":{\"cpu\":0},\"labels\":[]");
+    assert_true(body("task|list|--json|--limit|3", false)); // those of a query have no place in a body
+    assert_string_equal(said, "");
+    assert_true(body("task|run|--json|--count|3", true)); // nor those of a body in a query
+    assert_string_equal(said, "/x");
 }
 
 static void times(void **state)
@@ -225,6 +273,7 @@ static void times(void **state)
     static const struct { const char *text; uint64_t ms; } rows[] = {
         { "1s", 999000 }, { "+1s", 1001000 }, { "1m", 940000 }, { "9w", 1 }, { "", 0 }, { "s", 0 }, { "+", 0 }, { "1y", 0 }, { "-1s", 0 },
         { "0s", 0 }, { "1970-01-02", 86400000 }, { "1970-01-01T00:00:07Z", 7000 }, { "99999999999999999999s", 0 }, { "1970-13-40", 0 },
+        { "12345678x0", 0 }, { "a-time-that-is-longer-than-any-time-has-to-be-s", 0 },
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
@@ -238,8 +287,8 @@ static void queries(void **state)
     (void)state;
     buf_init(&b, 1000);
     buf_puts(&b, "/a?x=1");
-    body_query_add(&b, "q", "a b&c=\xc3\xbc/%");
-    assert_string_equal(buf_cstr(&b), "/a?x=1&q=a%20b%26c%3D%C3%BC%2F%25");
+    body_query_add(&b, "q", "a b&c=\xc3\xbc/%@[`{Zz09");
+    assert_string_equal(buf_cstr(&b), "/a?x=1&q=a%20b%26c%3D%C3%BC%2F%25%40%5B%60%7BZz09");
     buf_fini(&b);
 }
 

@@ -1,4 +1,4 @@
-// links: common protobuf-c
+// links: common protobuf-c fail_alloc
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -6,7 +6,9 @@
 #include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
+#include <wchar.h>
 #include "buf.h"
+#include "fail_alloc.h"
 #include "list.h"
 
 static void grows(void **state)
@@ -164,11 +166,43 @@ static void lists(void **state)
     assert_true(list_empty(&other));
 }
 
+// The limit need not be a power of two, and what no format can make is an error of its own.
+static void odd_limits(void **state)
+{
+    struct buf b;
+    (void)state;
+    buf_init(&b, 300);
+    assert_non_null(buf_reserve(&b, 257));
+    assert_int_equal(b.cap, 300);
+    buf_printf(&b, "%lc", (wint_t)0x20ac); // no character of the C locale
+    assert_int_equal(b.err, ERR_INTERNAL);
+    assert_int_equal(b.len, 0);
+    buf_fini(&b);
+}
+
+static void no_memory(void **state)
+{
+    struct buf b;
+    (void)state;
+    buf_init(&b, 1000);
+    buf_puts(&b, "kept");
+    fail_alloc(1);
+    for (unsigned i = 0; i < 100; i++)
+        buf_puts(&b, "ten octets");
+    assert_true(fail_alloc_done());
+    assert_int_equal(b.err, ERR_NO_MEMORY);
+    assert_memory_equal(b.data, "keptten octets", 14);
+    assert_int_equal(b.len, 4 + 250); // all that fitted, and nothing behind it
+    buf_fini(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(grows),   cmocka_unit_test(remembers),        cmocka_unit_test(reserve),
         cmocka_unit_test(numbers), cmocka_unit_test(consume_and_take), cmocka_unit_test(lists),
+        cmocka_unit_test(odd_limits),
+        cmocka_unit_test(no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

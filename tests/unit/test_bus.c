@@ -672,13 +672,6 @@ const char *__lsan_default_suppressions(void)
     return "leak:nng_listener_create\nleak:nng_listener_start\nleak:bus_reply\nleak:bus_call\nleak:bus_publish\n";
 }
 
-// nng counts references to messages with atomics of its own, which the sanitizer cannot see.
-const char *__tsan_default_suppressions(void);
-const char *__tsan_default_suppressions(void)
-{
-    return "race_top:sendmsg\n";
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {

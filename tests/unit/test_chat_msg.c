@@ -1,4 +1,4 @@
-// links: worker common protobuf-c jansson
+// links: worker common protobuf-c jansson fail_alloc
 // The answers of chat endpoints: whole, in pieces cut at every place, wrong in each way; and the request.
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "chat_msg.h"
+#include "fail_alloc.h"
 #include "json_in.h"
 
 struct seen {
@@ -75,6 +76,17 @@ static const struct {
     { D("x") "data: {\"error\":{\"message\":\"over\\u001b[31mloaded\\nnow\"}}\n\ndata: [DONE]\n\n", "x", "reported an error: over [31mloaded now" },
     { "{\"error\":\"plain\"}", "", "reported an error: plain" },
     { "data: {\"nothing\":1}\n\ndata: [DONE]\n\n", "", "no message" },
+    { "data: {\"object\":\"x\"}\n\ndata: {\"usage\":{\"prompt\\u005ftokens\":-1,\"completion\\u005ftokens\":\"3\"}}\n\ndata: [DONE]\n\n", "", NULL },
+    { "data: {\"error\":null,\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\ndata: [DONE]\n\n", "x", NULL },
+    { "data: {\"error\":{}}\n\ndata: [DONE]\n\n", "", "reported an error" },
+    { "data: {\"error\":{\"message\":\"\"}}\n\ndata: [DONE]\n\n", "", "reported an error" },
+    { "data: {\"error\":{\"message\":\"\\u0001\"}}\n\ndata: [DONE]\n\n", "", "reported an error" },
+    { "data: {\"choices\":[7]}\n\ndata: [DONE]\n\n", "", NULL },
+    { "data: {\"choices\":{}}\n\ndata: [DONE]\n\n", "", "no message" },
+    { "\r\n\tdata: x\n\ndata: [DONE]\n\n", "", "not valid JSON" },
+    { "data:\ndata: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\ndata\n\ndata: [DONE]\n\n", "x", NULL },
+    { D("x") "data:\n\ndata: [DONE]\n\n", "x", NULL },
+    { D("x") "data: 17", "x", "not valid JSON" },
 };
 
 static void test_answers(void **state)
@@ -136,6 +148,75 @@ static void test_limits(void **state)
     assert_true(a.line.cap < 4096);
     chat_answer_fini(&a);
     free(big);
+}
+
+// Lines that are short enough each, of an event that is too large in the end; and nothing is taken once it is over.
+static void test_large_event(void **state)
+{
+    (void)state;
+    static struct seen g;
+    static char line[65536];
+    struct chat_answer a;
+    bool more = true;
+    memset(line, 'x', sizeof line);
+    memcpy(line, "data:", 5);
+    line[sizeof line - 1] = '\n';
+    g = (struct seen){ 0 };
+    chat_answer_init(&a, text_cb, &g);
+    for (size_t fed = 0; more && fed < (size_t)2 * CHAT_EVENT_MAX; fed += sizeof line)
+        more = chat_answer_feed(&a, (const uint8_t *)line, sizeof line);
+    assert_false(more);
+    assert_non_null(strstr(a.why, "too large"));
+    assert_false(chat_answer_feed(&a, (const uint8_t *)"\n", 1));
+    assert_false(chat_answer_end(&a));
+    chat_answer_fini(&a);
+
+    assert_true(feed(&a, &g, "data: [DONE]\n\n", 14, 100));
+    assert_false(chat_answer_feed(&a, (const uint8_t *)"\n", 1));
+    assert_true(chat_answer_end(&a));
+    chat_answer_fini(&a);
+}
+
+static void test_no_memory(void **state)
+{
+    (void)state;
+    static struct seen g;
+    static const char *const bodies[] = { D("a") "data: [DONE]\n\n", "{\"choices\":[{\"message\":{\"content\":\"a\"}}]}" };
+    json_set_alloc_funcs(malloc, free); // so that jansson's are counted too
+    for (size_t i = 0; i < 2; i++)
+        for (unsigned n = 1; n == 1 || fail_alloc_done(); n++) {
+            struct chat_answer a;
+            g = (struct seen){ 0 };
+            chat_answer_init(&a, text_cb, &g);
+            fail_alloc(n);
+            (void)chat_answer_feed(&a, (const uint8_t *)bodies[i], strlen(bodies[i]));
+            bool ok = chat_answer_end(&a);
+            assert_int_equal(ok, !fail_alloc_failed);
+            assert_true(ok || a.why[0]);
+            chat_answer_fini(&a);
+        }
+}
+
+static void test_clean(void **state)
+{
+    (void)state;
+    static const struct { const char *in, *out; size_t size; } rows[] = {
+        { "a\x7f" "b", "a b", 10 }, { "a\xc2\x85" "b", "a b", 10 }, { "a\xc2\xa0" "b", "a\xc2\xa0" "b", 10 }, { "\x1f a  b ", "a b", 10 },
+        { "abc def", "abc", 4 }, { "ab\xc3\xa9", "ab", 4 }, { "abc", "", 1 }, { "abc ", "abc", 4 }, { "\xff", "", 10 }, { "a\xffz", "a z", 10 },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char out[10];
+        chat_clean(out, rows[i].size, rows[i].in, strlen(rows[i].in));
+        assert_string_equal(out, rows[i].out);
+    }
+    char nothing = 'x';
+    chat_error_text(&nothing, 0, 500, (const uint8_t *)"", 0);
+    assert_int_equal(nothing, 'x');
+    struct buf b;
+    buf_init(&b, 1000);
+    chat_request(&b, "m", NULL, "x");
+    assert_null(strstr(buf_cstr(&b), "system"));
+    buf_fini(&b);
 }
 
 static void test_request(void **state)
@@ -205,7 +286,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_answers), cmocka_unit_test(test_cut_everywhere), cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_request), cmocka_unit_test(test_error_text),
+        cmocka_unit_test(test_request), cmocka_unit_test(test_error_text), cmocka_unit_test(test_large_event), cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_clean),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,14 +12,15 @@
 #include <unistd.h>
 #include "conf.h"
 
-static const char *http, *rate, *quick, *nothing;
+static const char *http, *rate, *quick, *nothing, *longest;
 static const struct conf_opt opts[] = {
     { "test-http", "ADDRESS", "where to listen\nsecond line", "127.0.0.1:1", &http },
     { "test-rate-limit", "N", "requests a minute", NULL, &rate },
     { "test-quick", NULL, "a switch", NULL, &quick },
     { "test-nothing", "X", NULL, NULL, &nothing },
+    { "test-2-with-a-name-longer-than-any-variable-of-the-environment-has-room-for", NULL, "ends in a line break\n", NULL, &longest },
 };
-enum { NOPTS = 4, ARGS_MAX = 8 };
+enum { NOPTS = 5, ARGS_MAX = 8 };
 
 static void read_args(unsigned n, const char *const *args)
 {
@@ -101,6 +102,7 @@ static void ways_out(void **state)
     static const struct { unsigned n; const char *args[3]; int status; const char *said; } rows[] = {
         { 1, { "--help" }, 0, "MC_TEST_RATE_LIMIT" },
         { 1, { "--help" }, 0, "second line" },
+        { 1, { "--help" }, 0, "(MC_TEST_2_WITH_A_NAME_LONGER_THAN_ANY_VARIABLE_OF_THE_ENVIRONME)" },
         { 1, { "--help" }, 0, "default 127.0.0.1:1" },
         { 1, { "--version" }, 0, "test " MC_VERSION "\n" },
         { 1, { "--no-such" }, 2, "unknown option '--no-such'" },

@@ -1,4 +1,4 @@
-// links: gateway common protobuf-c sodium
+// links: gateway common protobuf-c sodium fail_alloc
 // Credentials: shared look-ups, what is kept and for how long, what a row of the log drops. Broker, clock and request are fakes.
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,6 +13,7 @@
 #include "cred.h"
 #include "crypto.h"
 #include "event.h"
+#include "fail_alloc.h"
 #include "gateway.h"
 
 // ---------------------------------------------------------------- fakes
@@ -427,6 +428,10 @@ static void where_it_stands(void **state)
         { "authorization", "Bearer abc", NULL, NULL, "", false, 1, ERR_OK, "abc" },
         { "authorization", "bEARER  abc ", NULL, NULL, "", false, 1, ERR_OK, "abc" },
         { "authorization", "Bearer", NULL, NULL, "", false, 1, ERR_OK, "" },
+        { "authorization", "Bearer\tabc\t ", NULL, NULL, "", false, 1, ERR_OK, "abc" },
+        { "authorization", "Bearer \t", NULL, NULL, "", false, 1, ERR_OK, "" },
+        { "authorization", "Bear", NULL, NULL, "", false, 1, ERR_OK, NULL },
+        { NULL, NULL, NULL, NULL, "a=b", true, 0, ERR_OK, NULL },
         { "authorization", "Bearerabc", NULL, NULL, "", false, 1, ERR_OK, NULL },
         { "authorization", "Basic abc", "x-api-key", "def", "", false, 1, ERR_OK, "def" },
         { "authorization", "Bearer abc", "x-api-key", "def", "", false, 1, ERR_OK, "abc" },
@@ -483,13 +488,67 @@ static void where_it_stands(void **state)
     }
 }
 
+// Answers that are none: of another kind, or of a key that is none. They are not kept.
+static void odd_answers(void **state)
+{
+    struct call k;
+    char key[API_KEY_MAX];
+    (void)state;
+    key_text(key, 70);
+    for (unsigned i = 0; i < 3; i++) {
+        Wire__Answer a = WIRE__ANSWER__INIT;
+        Wire__Credential c = WIRE__CREDENTIAL__INIT;
+        find(&k, key);
+        assert_int_equal(n_asked, i + 1);
+        a.body_case = i == 0 ? WIRE__ANSWER__BODY_SESSION : WIRE__ANSWER__BODY_CREDENTIAL;
+        a.credential = &c;
+        c.key = i == 1 ? 0 : 7;
+        c.role = i == 2 ? 0 : 1;
+        asked[i]->cb(asked[i], ERR_OK, &a, 5);
+        assert_int_equal(k.e, ERR_UNAVAILABLE);
+    }
+    find(&k, key);
+    answer(3, ERR_NOT_FOUND, 0, 0); // as good as wrong
+    assert_int_equal(k.e, ERR_UNAUTHORIZED);
+    row_about(ROW_USER_LOGOUT, key, 0); // what is refused is asked again after a row about it
+    find(&k, key);
+    assert_int_equal(n_asked, 5);
+    row_about(ROW_USER_UPDATED, NULL, 3); // whoever is looked up may be that user
+    answer(4, ERR_OK, 9, 0);
+    assert_int_equal(n_asked, 6);
+    answer(5, ERR_OK, 9, 0);
+    assert_int_equal(k.e, ERR_OK);
+    row_about(ROW_KEY_REVOKED, "of nobody here", 0);
+    row_about(ROW_KEY_REVOKED, NULL, 0);
+    row_about(ROW_USER_UPDATED, NULL, 8);
+    find(&k, key);
+    assert_int_equal(n_asked, 6);
+}
+
+static void no_memory(void **state)
+{
+    struct call k;
+    struct cred *none = NULL;
+    char key[API_KEY_MAX];
+    (void)state;
+    key_text(key, 71);
+    fail_alloc(1);
+    find(&k, key);
+    assert_true(fail_alloc_done());
+    assert_int_equal(k.e, ERR_UNAVAILABLE);
+    assert_int_equal(n_asked, 0);
+    fail_alloc(1);
+    assert_int_equal(cred_new(&gw, &none), ERR_NO_MEMORY);
+    assert_true(fail_alloc_done());
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(looked_up_once), T(form), T(refused_for_a_second), T(broker_away), T(expiry), T(rows_drop), T(row_during_look_up), T(bounded),
-        T(sessions), T(what_was_used), T(where_it_stands),
+        T(sessions), T(what_was_used), T(where_it_stands), T(odd_answers), T(no_memory),
     };
     if (crypto_init() != ERR_OK)
         return 1;

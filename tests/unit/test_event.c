@@ -58,6 +58,8 @@ static void outside(void **state)
     assert_null(event_type(ROW_COUNT, VIEW_FEED));
     assert_null(event_type(UINT32_MAX, VIEW_FEED));
     assert_null(event_type(1, VIEW_COUNT));
+    assert_int_equal(event_severity(ROW_COUNT), SEVERITY_NONE);
+    assert_int_equal(event_entity(ROW_COUNT), ENTITY_NONE);
     assert_int_equal(event_entity(0), ENTITY_NONE);
     assert_int_equal(event_entity(ROW_COUNT), ENTITY_NONE);
     assert_false(event_type_known(VIEW_FEED, ""));

@@ -7,8 +7,10 @@
 #include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
+#include "event_json.h"
 #include "frame.h"
 #include "json_in.h"
+#include "json_put.h"
 
 static const enum event_view streams[] = { VIEW_ACTIVITY, VIEW_FEED, VIEW_DESKTOPS };
 
@@ -312,6 +314,51 @@ static void numbers_nobody_knows(void **u)
     buf_fini(&b);
 }
 
+// What the same row says with and without the member that the kind leaves open.
+static void open_members(void **u)
+{
+    static const struct { uint32_t decision; const char *verdict; } verdicts[] = {
+        { DECISION_APPROVE, "\"verdict\":\"approved\"" }, { DECISION_REJECT, "\"verdict\":\"rejected\"" }, { 0, "\"verdict\":\"cancelled\"" },
+    };
+    struct buf b;
+    Wire__Row r = plain_row(ROW_APPROVAL_RESOLVED);
+    (void)u;
+    buf_init(&b, FRAME_MAX);
+
+    for (unsigned i = 0; i < sizeof verdicts / sizeof *verdicts; i++) {
+        r.decision = verdicts[i].decision;
+        assert_non_null(strstr(text_of(&b, &r, VIEW_FEED), verdicts[i].verdict));
+    }
+    assert_non_null(strstr(text_of(&b, &r, VIEW_FEED), "\"reviewer\":\"ada\""));
+    r.resolved_by = chars("bob");
+    assert_non_null(strstr(text_of(&b, &r, VIEW_FEED), "\"reviewer\":\"bob\""));
+    r.resolved_by = r.feedback = NULL;
+    assert_non_null(strstr(text_of(&b, &r, VIEW_FEED), "\"reviewer\":\"ada\",\"feedback\":null"));
+
+    r = plain_row(ROW_TASK_ASSIGNED);
+    r.assignee = chars("agent_2");
+    assert_non_null(strstr(text_of(&b, &r, VIEW_FEED), "\"new_value\":\"agent_2\""));
+    r.new_value = chars("desktop_1");
+    assert_non_null(strstr(text_of(&b, &r, VIEW_FEED), "assigned to desktop_1"));
+    r.new_value = r.title = NULL;
+    assert_non_null(strstr(text_of(&b, &r, VIEW_FEED), "\"new_value\":\"agent_2\""));
+
+    r = plain_row(ROW_SESSION_STARTED);
+    r.session = 0;
+    assert_non_null(strstr(text_of(&b, &r, VIEW_FEED), "session_42"));
+    r = plain_row(ROW_TASK_STARTED);
+    r.session = 0;
+    assert_null(strstr(text_of(&b, &r, VIEW_FEED), "session_42"));
+
+    r = plain_row(ROW_TASK_EDITED);
+    r.status = TASK_FAILED;
+    assert_int_equal(event_task_status(&r), TASK_FAILED);
+    r.row = ROW_TASK_RESET;
+    assert_int_equal(event_task_status(&r), TASK_PENDING);
+    assert_false(event_json(&(struct json){ .out = &b }, &r, VIEW_ACTIVITIES));
+    buf_fini(&b);
+}
+
 static void live_frames(void **u)
 {
     struct buf b;
@@ -338,6 +385,22 @@ static void live_frames(void **u)
     assert_string_equal(buf_cstr(&b),
         "data: {\"type\":\"task.output.end\",\"payload\":{\"taskId\":\"task_1\",\"sessionId\":\"session_2\","
         "\"status\":\"failed\",\"exitCode\":-1}}\n\n");
+    buf_reset(&b);
+    frame_output_end(&b, 1, 2, SESSION_COMPLETED, NULL);
+    assert_non_null(strstr(buf_cstr(&b), "\"exitCode\":null}}\n\n"));
+
+    Wire__LiveMetrics m = WIRE__LIVE_METRICS__INIT; // of a desktop that nobody has looked at
+    m.desktop = 3;
+    m.name = chars("n");
+    buf_reset(&b);
+    frame_metrics(&b, &m);
+    assert_string_equal(buf_cstr(&b),
+        "data: {\"type\":\"desktop.metrics\",\"payload\":{\"id\":\"desktop_3\",\"name\":\"n\",\"cpu\":null,\"memory\":null,\"disk\":null}}\n\n");
+    Wire__Metrics at_nought = WIRE__METRICS__INIT;
+    m.metrics = &at_nought;
+    buf_reset(&b);
+    frame_metrics(&b, &m);
+    assert_non_null(strstr(buf_cstr(&b), "\"cpu\":null"));
     buf_fini(&b);
 }
 
@@ -384,7 +447,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(golden_activity),   cmocka_unit_test(golden_desktops), cmocka_unit_test(golden_feed),
         cmocka_unit_test(each_row_and_view), cmocka_unit_test(hostile_text),    cmocka_unit_test(numbers_nobody_knows),
-        cmocka_unit_test(live_frames),       cmocka_unit_test(output_in_pieces),
+        cmocka_unit_test(live_frames),       cmocka_unit_test(output_in_pieces), cmocka_unit_test(open_members),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-// links: gateway common protobuf-c
+// links: gateway common protobuf-c fail_alloc
 // One request, octets in: each row of the table with the status it must give, whole, octet by octet, and cut in two at every place.
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
+#include "fail_alloc.h"
 #include "http_in.h"
 
 enum { BODY_MAX = 64, OK = 0 };
@@ -117,6 +118,10 @@ static const struct row {
     ROW(400, "no protocol", "GET / FTP/1.1\r\n" H "\r\n")
     ROW(400, "version with two digits", "GET / HTTP/1.10\r\n" H "\r\n")
     ROW(400, "version with one digit", "GET / HTTP/1\r\n" H "\r\n")
+    ROW(400, "version with letters", "GET / HTTP/A.B\r\n" H "\r\n")
+    ROW(400, "version with a letter behind the dot", "GET / HTTP/1.B\r\n" H "\r\n")
+    ROW(400, "version with a sign behind the dot", "GET / HTTP/1.+\r\n" H "\r\n")
+    ROW(400, "version with a comma", "GET / HTTP/1,1\r\n" H "\r\n")
     ROW(400, "version with a sign", "GET / HTTP/+1.1\r\n" H "\r\n")
     ROW(505, "HTTP/2.0", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
     ROW(505, "HTTP/1.2", "GET / HTTP/1.2\r\n" H "\r\n")
@@ -133,6 +138,8 @@ static const struct row {
     ROW(OK, "absolute without a path", "GET http://b HTTP/1.1\r\n" H "\r\n")
     ROW(OK, "absolute without a path, with a query", "GET HTTP://b?q HTTP/1.1\r\n" H "\r\n")
     ROW(OK, "absolute, https", "GET https://b/ HTTP/1.1\r\n" H "\r\n")
+    ROW(400, "absolute with half an escape", "GET http://b/%4 HTTP/1.1\r\n" H "\r\n")
+    ROW(400, "absolute, a long word for a scheme", "GET httpx://b/ HTTP/1.1\r\n" H "\r\n")
     ROW(400, "absolute with a user", "GET http://u@b/ HTTP/1.1\r\n" H "\r\n")
     ROW(400, "absolute without a host", "GET http:///p HTTP/1.1\r\n" H "\r\n")
     ROW(400, "absolute, other scheme", "GET ftp://b/ HTTP/1.1\r\n" H "\r\n")
@@ -142,6 +149,7 @@ static const struct row {
     ROW(OK, "asterisk for OPTIONS", "OPTIONS * HTTP/1.1\r\n" H "\r\n")
     ROW(400, "relative", "GET a HTTP/1.1\r\n" H "\r\n")
     ROW(400, "fragment", "GET /a#b HTTP/1.1\r\n" H "\r\n")
+    ROW(400, "escape whose second digit is none", "GET /a%4g HTTP/1.1\r\n" H "\r\n")
     ROW(400, "half an escape", "GET /a%4 HTTP/1.1\r\n" H "\r\n")
     ROW(400, "no escape", "GET /a%zz HTTP/1.1\r\n" H "\r\n")
     ROW(400, "brace", "GET /{ HTTP/1.1\r\n" H "\r\n")
@@ -161,6 +169,11 @@ static const struct row {
     ROW(OK, "empty port", GET "Host: a:\r\n\r\n")
     ROW(400, "port too large", GET "Host: a:65536\r\n\r\n")
     ROW(400, "port no number", GET "Host: a:b\r\n\r\n")
+    ROW(400, "port with a sign", GET "Host: a:+1\r\n\r\n")
+    ROW(OK, "escape in Host", GET "Host: a%41\r\n\r\n")
+    ROW(400, "half an escape in Host", GET "Host: a%4\r\n\r\n")
+    ROW(400, "no escape in Host", GET "Host: a%zz:80\r\n\r\n")
+    ROW(400, "more in the brackets than an address has", GET "Host: [0000:0000:0000:0000:0000:0000:0000:0000:0000:0000]\r\n\r\n")
     ROW(400, "only a port", GET "Host: :80\r\n\r\n")
     ROW(OK, "IPv6", GET "Host: [::1]:80\r\n\r\n")
     ROW(400, "no IPv6", GET "Host: [::g]\r\n\r\n")
@@ -228,6 +241,8 @@ static const struct row {
     ROW(OK, "zeros in front", CHUNKED "0003\r\nabc\r\n000\r\n\r\n")
     ROW(OK, "hex digits", CHUNKED "A\r\n0123456789\r\na\r\n0123456789\r\n0\r\n\r\n")
     ROW(OK, "extensions", CHUNKED "3;a;b=c;d=\"e;\\\"f\"\r\nabc\r\n0;x\r\n\r\n")
+    ROW(OK, "extension with BWS of tabs", CHUNKED "3\t;\ta\t=\t\"b\"\t;c\r\nabc\r\n0\r\n\r\n")
+    ROW(400, "extension that ends behind a backslash", CHUNKED "3;a=\"b\\\r\nabc\r\n0\r\n\r\n")
     ROW(OK, "extension with BWS", CHUNKED "3 ; a = b\r\nabc\r\n0\r\n\r\n")
     ROW(OK, "trailers", CHUNKED "0\r\nX: a\r\nY: b\r\n\r\n")
     ROW(400, "size with a sign", CHUNKED "+3\r\nabc\r\n0\r\n\r\n")
@@ -252,10 +267,15 @@ static const struct row {
     ROW(400, "trailer with a bare LF", CHUNKED "0\r\nX: a\n\r\n")
     ROW(400, "trailer with a bare CR", CHUNKED "0\r\nX: a\rb\r\n\r\n")
     ROW(400, "trailer without a colon", CHUNKED "0\r\nX\r\n\r\n")
+    ROW(400, "trailer with a name that is none", CHUNKED "0\r\nX(: a\r\n\r\n")
+    ROW(400, "trailer without a name", CHUNKED "0\r\n: a\r\n\r\n")
+    ROW(400, "trailer with a control octet", CHUNKED "0\r\nX: \x01\r\n\r\n")
+    ROW(400, "chunk's line of LF alone", CHUNKED "\n")
     ROW(400, "last line ends in a bare LF", CHUNKED "0\r\n\n")
     ROW(400, "last line: CR and no LF", CHUNKED "0\r\n\rX")
     // ---- Expect, Upgrade, Connection
     ROW(OK, "100-continue", "POST / HTTP/1.1\r\n" H "Expect: 100-Continue\r\nContent-Length: 1\r\n\r\na")
+    ROW(417, "two expectations", "POST / HTTP/1.1\r\n" H "Expect: 100-continue\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\na")
     ROW(417, "another expectation", "POST / HTTP/1.1\r\n" H "Expect: 200-ok\r\nContent-Length: 1\r\n\r\na")
     ROW(OK, "another expectation in HTTP/1.0", "POST / HTTP/1.0\r\nExpect: x\r\nContent-Length: 1\r\n\r\na")
     ROW(OK, "Upgrade passed over", GET H "Connection: Upgrade\r\nUpgrade: h2c, websocket\r\n\r\n")
@@ -401,6 +421,69 @@ static void test_limits(void **state)
     assert_int_equal(status_of(repeat(CHUNKED "0\r\nX: ", 'a', CHUNKED_TRAILER_MAX - 6, "\r\n\r\n")), 431);
 }
 
+// A host name of 255 characters is the longest, with a port or without.
+static void test_long_hosts(void **state)
+{
+    (void)state;
+    assert_int_equal(status_of(repeat(GET "Host: ", 'a', 255, "\r\n\r\n")), OK);
+    assert_int_equal(status_of(repeat(GET "Host: ", 'a', 256, "\r\n\r\n")), 400);
+    assert_int_equal(status_of(repeat(GET "Host: ", 'a', 255, ":80\r\n\r\n")), OK);
+    assert_int_equal(status_of(repeat(GET "Host: ", 'a', 256, ":80\r\n\r\n")), 400);
+}
+
+// What is not asked for is not taken; without memory a request is refused, whichever allocation it was that failed.
+static void test_out_of_turn(void **state)
+{
+    static const uint8_t text[] = GET H "\r\n";
+    struct http_in p;
+    struct buf body;
+
+    (void)state;
+    http_in_init(&p);
+    buf_init(&body, BODY_MAX);
+    assert_int_equal(http_in_head(&p, text, 0), 0);
+    assert_false(p.started);
+    assert_int_equal(http_in_body(&p, text, 5, &body), 0); // a head is due
+    assert_int_equal(http_in_head(&p, text, sizeof text - 1), sizeof text - 1);
+    assert_int_equal(p.state, HTTP_IN_READY);
+    assert_int_equal(http_in_head(&p, text, sizeof text - 1), 0);
+    http_in_fini(&p);
+    buf_fini(&body);
+}
+
+static void test_no_memory(void **state)
+{
+    static const char *const texts[] = {
+        "POST / HTTP/1.1\r\n" H "Content-Length: 3\r\n\r\nabc", CHUNKED "3\r\nabc\r\n0\r\n\r\n", GET H "\r\n",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        for (unsigned n = 1; n == 1 || fail_alloc_done(); n++) {
+            struct http_in p;
+            struct buf body;
+            size_t len = strlen(texts[i]), used;
+
+            buf_init(&body, BODY_MAX);
+            http_in_init(&p);
+            fail_alloc(n);
+            used = http_in_head(&p, (const uint8_t *)texts[i], len);
+            if (p.state == HTTP_IN_READY)
+                http_in_begin_body(&p);
+            if (p.state == HTTP_IN_BODY)
+                http_in_body(&p, (const uint8_t *)texts[i] + used, len - used, &body);
+            if (fail_alloc_failed) {
+                assert_int_equal(p.state, HTTP_IN_FAILED);
+                assert_int_equal(p.status, 503);
+            } else {
+                assert_int_equal(p.state, HTTP_IN_DONE);
+            }
+            http_in_fini(&p);
+            buf_fini(&body);
+        }
+    }
+}
+
 static void test_field_count(void **state)
 {
     (void)state;
@@ -481,6 +564,7 @@ int main(void)
         cmocka_unit_test(test_table), cmocka_unit_test(test_cuts), cmocka_unit_test(test_pipelined), cmocka_unit_test(test_forms),
         cmocka_unit_test(test_limits), cmocka_unit_test(test_field_count), cmocka_unit_test(test_framing_ratio),
         cmocka_unit_test(test_lists), cmocka_unit_test(test_method_of_a_growing_head),
+        cmocka_unit_test(test_lists), cmocka_unit_test(test_long_hosts), cmocka_unit_test(test_out_of_turn), cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -138,6 +138,11 @@ static void test_redacted(void **state)
         { "/a", "apiKey", "/a?apiKey" },
         { "/a", "=&&=", "/a?=&&=" },
         { "/a", "%", "/a?%" },
+        { "/a", "%6=1&%6g=2&%g1=3&%/1=4&%:1=5&%`1=6", "/a?%6=1&%6g=2&%g1=3&%/1=4&%:1=5&%`1=6" },
+        { "/a", "api key=secret", "/a?api key=***" },
+        { "/a", "api+k%45y=secret", "/a?api+k%45y=***" },
+        { "/a", "a%00pikey=kept", "/a?a%00pikey=kept" },
+        { "/a", "apikey%00=kept", "/a?apikey%00=kept" },
     };
 
     (void)state;
@@ -148,6 +153,16 @@ static void test_redacted(void **state)
         assert_string_equal(buf_cstr(&b), rows[i].want);
         buf_fini(&b);
     }
+}
+
+static void test_numbers_nobody_knows(void **state)
+{
+    (void)state;
+    assert_int_equal(http_out_status((enum err)ERR_N), 500);
+    assert_string_equal(http_out_reason(299), "Unknown");
+    assert_string_equal(http_out_reason(9999), "Unknown");
+    assert_string_equal(http_out_code(299), "INTERNAL");
+    assert_string_equal(http_out_code(404), "NOT_FOUND");
 }
 
 static void test_redacted_is_bounded(void **state)
@@ -169,6 +184,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_errors), cmocka_unit_test(test_date), cmocka_unit_test(test_head), cmocka_unit_test(test_field),
         cmocka_unit_test(test_error_body), cmocka_unit_test(test_redacted), cmocka_unit_test(test_redacted_is_bounded),
+        cmocka_unit_test(test_numbers_nobody_knows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -118,6 +118,7 @@ static void test_verdicts(void **state)
         { { .stop = STOP_CANCEL }, false, 0, FAILURE_NONE, "" },
         { { .failure = FAILURE_DESKTOP_LOST, .text = "why" }, false, 0, FAILURE_DESKTOP_LOST, "why" },
         { { .started = true, .failure = FAILURE_AGENT_ERROR, .text = "401" }, false, 0, FAILURE_AGENT_ERROR, "401" },
+        { { .started = true, .stop = STOP_FORGET, .failure = FAILURE_AGENT_ERROR, .text = "x" }, false, 0, FAILURE_NONE, "" },
         { { .started = true, .stop = STOP_CANCEL, .failure = FAILURE_AGENT_ERROR, .text = "x" }, false, 0, FAILURE_NONE, "" },
     };
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
@@ -129,6 +130,11 @@ static void test_verdicts(void **state)
         assert_int_equal(strncmp(r.text, row[i].text, strlen(row[i].text)), 0);
         assert_int_equal(r.text[0] != 0, r.failure != FAILURE_NONE);
     }
+    struct job_result r;
+    job_verdict(&(struct job_facts){ .failure = FAILURE_DESKTOP_LOST }, &r); // nobody said why
+    assert_true(r.failure == FAILURE_DESKTOP_LOST && r.text[0] == 0);
+    assert_string_equal(job_state_name(JOB_NSTATES), "none");
+    assert_string_equal(job_state_name(JOB_ENDED), "ended");
 }
 
 int main(void)

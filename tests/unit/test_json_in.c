@@ -115,7 +115,7 @@ static void members(void **state)
     assert_int_equal(json_in_str(o, "n", &s, &given), ERR_OK); // null is absent
     assert_false(given);
     assert_string_equal(s, "before");
-    static const char *const no_text[] = { "t", "i", "r", "o", "a" };
+    static const char *const no_text[] = { "f", "t", "i", "r", "o", "a" };
     for (unsigned i = 0; i < N_OF(no_text); i++)
         assert_int_equal(json_in_str(o, no_text[i], &s, &given), ERR_INVALID_FIELD);
 
@@ -145,6 +145,15 @@ static void members(void **state)
     for (unsigned i = 0; i < N_OF(no_uint); i++)
         assert_int_equal(json_in_uint(o, no_uint[i], 0, UINT64_MAX, &u, &given), ERR_INVALID_FIELD);
     assert_true(u == INT64_MAX);
+
+    json_in_wipe(o, "s");
+    assert_int_equal(json_in_str(o, "s", &s, NULL), ERR_OK);
+    assert_string_equal(s, "");
+    json_in_wipe(o, "i");
+    json_in_wipe(o, "absent");
+    assert_int_equal(json_in_uint(o, "i", 42, 42, &u, NULL), ERR_OK);
+    assert_int_equal(json_in_bool(NULL, "t", &b, &given), ERR_OK); // of no object nothing is given
+    assert_false(given);
     json_decref(o);
 }
 

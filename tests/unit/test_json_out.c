@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 #include "json_out.h"
+#include "json_put.h"
 #include "names.h"
 
 #define N_OF(a) (sizeof(a) / sizeof *(a))
@@ -74,6 +75,20 @@ static void a_whole_object(void **state)
     json_close(&j, '}');
     assert_string_equal(text_of(), "{\"id\":\"task_42\",\"none\":null,\"list\":[0,18446744073709551615,-1,-9223372036854775808,true,false,"
                                    "null,null,\"\",{},[],{\"raw\":1}],\"at\":null,\"end\":\"1970-01-01T00:00:00.001Z\"}");
+}
+
+static void members(void **state)
+{
+    (void)state;
+    begin();
+    json_open(&j, '{');
+    json_put_cut(&j, "cut", "abcdef", 3);
+    json_put_cut(&j, "none", NULL, 3);
+    json_put_opt(&j, "opt", NULL);
+    json_put_opt(&j, "empty", "");
+    json_put_opt(&j, "there", "x");
+    json_close(&j, '}');
+    assert_string_equal(text_of(), "{\"cut\":\"ab\xe2\x80\xa6\",\"none\":\"\",\"opt\":null,\"empty\":null,\"there\":\"x\"}");
 }
 
 static void strings(void **state)
@@ -205,6 +220,8 @@ static void times_that_are_none(void **state)
         "2026-00-01T00:00:00Z", "2026-01-00T00:00:00Z", "2026-01-32T00:00:00Z", "2026-04-31T00:00:00Z", "2026-01-01T24:00:00Z",
         "2026-01-01T00:60:00Z", "2026-01-01T00:00:60Z", "1969-12-31T23:59:59Z", "+026-01-01T00:00:00Z", "2026-1-01T00:00:00Z",
         "2026-01-01T00:00:00ZZ", " 2026-01-01T00:00:00Z", "2026-01-01T00:00:00.12x", "20260-1-01T00:00:00Z",
+        "2026/03-15T10:00:00Z", "2026-03/15T10:00:00Z", "2026-03-x5T10:00:00Z", "2026-03-15Tx0:00:00Z", "2026-03-15T10.00:00Z",
+        "2026-03-15T10:x0:00Z", "2026-03-15T10:00.00Z", "2026-03-15T10:00:x0Z", "2026-03-15T10:00:00.:Z", "2026-03-15T10:0/:00Z",
     };
     (void)state;
     for (unsigned i = 0; i < N_OF(bad); i++)
@@ -253,7 +270,7 @@ static void at_the_limit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_whole_object), cmocka_unit_test(strings),   cmocka_unit_test(cut),
+        cmocka_unit_test(a_whole_object), cmocka_unit_test(strings), cmocka_unit_test(members),   cmocka_unit_test(cut),
         cmocka_unit_test(fixed),          cmocka_unit_test(times),     cmocka_unit_test(every_day),
         cmocka_unit_test(times_that_are_none), cmocka_unit_test(at_the_limit),
     };

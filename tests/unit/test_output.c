@@ -1,4 +1,4 @@
-// links: worker common protobuf-c
+// links: worker common protobuf-c fail_alloc
 // The ring of a run's output: against a model that keeps everything, with pieces of all sizes in both streams.
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
+#include "fail_alloc.h"
 #include "output.h"
 
 enum { MODEL_MAX = 8 * 1024 * 1024 };
@@ -34,7 +35,7 @@ static void put(struct output *o, struct model *m, enum stream s, size_t n)
     output_put(o, s, b, n);
     assert_true(m->total + n <= MODEL_MAX);
     memcpy(m->data + m->total, b, n);
-    memset(m->stream + m->total, s, n);
+    memset(m->stream + m->total, (int)s, n);
     m->total += n;
 }
 
@@ -169,7 +170,43 @@ static void test_restore(void **state)
     struct output o;
     output_init(&o, 0);
     assert_int_equal(output_skip(&o, 10), ERR_INVALID_FIELD); // there are no holes in the head
+    assert_int_equal(output_skip(&o, 0), ERR_OK);
+    assert_int_equal(output_reserve(&o, 1), ERR_OK);
+    output_put(&o, STREAM_STDOUT, (const uint8_t *)"x", 1);
+    struct piece p;
+    assert_false(output_next(&o, 0, 0, &p));
     output_fini(&o);
+}
+
+// Without memory nothing is taken, and what is there stays whole.
+static void test_no_memory(void **state)
+{
+    static uint8_t b[OUTPUT_PIECE_MAX];
+
+    (void)state;
+    for (unsigned n = 1; n == 1 || fail_alloc_done(); n++) {
+        struct output o;
+        struct piece p;
+        uint64_t at = 0;
+
+        output_init(&o, 0);
+        fail_alloc(n);
+        for (unsigned i = 0; i < 20; i++) {
+            enum err e = output_reserve(&o, sizeof b);
+            if (e) { // once more, when there is memory again
+                assert_true(e == ERR_NO_MEMORY && fail_alloc_failed);
+                e = output_reserve(&o, sizeof b);
+            }
+            assert_int_equal(e, ERR_OK);
+            memset(b, (int)i, sizeof b);
+            output_put(&o, STREAM_STDOUT, b, sizeof b);
+        }
+        for (; output_next(&o, at, sizeof b, &p); at = p.offset + p.n)
+            if (p.offset >= o.tail_from || p.offset + p.n <= OUTPUT_HEAD)
+                assert_int_equal(p.data[0], p.offset / sizeof b);
+        assert_int_equal(at, 20 * sizeof b);
+        output_fini(&o);
+    }
 }
 
 int main(void)
@@ -179,6 +216,7 @@ int main(void)
         cmocka_unit_test(test_memory_follows_output),
         cmocka_unit_test(test_acks),
         cmocka_unit_test(test_restore),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

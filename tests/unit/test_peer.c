@@ -680,13 +680,6 @@ static void stop(void **state)
     assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);
 }
 
-// nng counts references to messages with atomics of its own, which the sanitizer cannot see.
-const char *__tsan_default_suppressions(void);
-const char *__tsan_default_suppressions(void)
-{
-    return "race_top:sendmsg\n";
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {

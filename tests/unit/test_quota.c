@@ -1,10 +1,11 @@
-// links: gateway
+// links: gateway fail_alloc
 // GCRA under a pretended clock.
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <setjmp.h>
 #include <cmocka.h>
+#include "fail_alloc.h"
 #include "quota.h"
 
 enum { SECOND = 1000000 };
@@ -124,11 +125,36 @@ static void test_many_keys(void **state)
     quota_free(q);
 }
 
+// Without memory there is no quota at first; later on the keys it has room for share it.
+static void test_no_memory(void **state)
+{
+    struct quota *q = NULL;
+
+    (void)state;
+    for (unsigned n = 1; n == 1 || fail_alloc_done(); n++) {
+        fail_alloc(n);
+        q = quota_new(600);
+        assert_int_equal(q == NULL, fail_alloc_failed);
+    }
+    quota_free(q);
+    for (unsigned n = 1; n <= 2; n++) {
+        q = quota_new(600);
+        assert_non_null(q);
+        fail_alloc(n);
+        for (uint64_t key = 0; key < 100000; key++)
+            assert_true(quota_take(q, key, 1, 1000000).ok);
+        assert_true(fail_alloc_done());
+        quota_free(q);
+    }
+    quota_free(NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_off), cmocka_unit_test(test_burst_and_rate), cmocka_unit_test(test_any_minute), cmocka_unit_test(test_cost),
         cmocka_unit_test(test_small_and_large), cmocka_unit_test(test_many_keys),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-// links: broker common lmdb xxhash protobuf-c sodium jansson uv systemd nng
+// links: broker common lmdb xxhash protobuf-c sodium jansson uv systemd nng fail_store
 // The broker's commands under a pretended clock, on a real store: tests/scenario/*.scn are played and each line's answer and rows
 // compared; then thousands of random commands are played. After every command the whole store is checked: the counters equal
 // what they count, the log is dense, every index entry belongs to an object and every object has its entries.
@@ -20,6 +20,7 @@
 #include "arena.h"
 #include "crypto.h"
 #include "event.h"
+#include "fail_store.h"
 #include "hook_rule.h"
 #include "metric.h"
 #include "names.h"
@@ -1189,6 +1190,25 @@ static void perform(const struct words *w, struct cmd *cmd)
     }
 }
 
+static bool faults; // each line first with each of its calls to the store, and each of its allocations, failing once
+
+// Whatever fails, the command is not done: its turn is aborted, or its answer says so and nothing was written.
+static void play_failing(const char *file, unsigned number, struct cmd *cmd)
+{
+    for (unsigned n = 1;; n++) {
+        fail_store(n);
+        enum err e = apply_once(&cmd, 1, false);
+        const char *what = fail_store_done();
+        if (!what)
+            return;
+        enum err said = e ? e : err_from_wire(cmd->answer.err);
+        if (said != (fail_store_is_memory ? ERR_NO_MEMORY : ERR_STORAGE_ERROR)) {
+            print_error("%s:%u: call %u, of %s, failed, and the command says %s\n", file, number, n, what, err_name(said));
+            fail();
+        }
+    }
+}
+
 static void play_line(const char *file, unsigned number, char *line)
 {
     struct words w;
@@ -1211,6 +1231,8 @@ static void play_line(const char *file, unsigned number, char *line)
     stage.log_ms = 1000 + when(w.key[1]);
     stage.full = has(&w, "FULL");
     perform(&w, &cmd);
+    if (faults)
+        play_failing(file, number, &cmd);
     buf_init(&out, 1 << 20);
     enum err e = play(&cmd);
     if (e) {
@@ -1270,6 +1292,13 @@ static void scenarios(void **state)
     }
     free(list);
     assert_true(played > 0);
+}
+
+static void scenarios_with_faults(void **state)
+{
+    faults = true;
+    scenarios(state);
+    faults = false;
 }
 
 // ---------------------------------------------------------------- what a deleted task leaves
@@ -1660,7 +1689,7 @@ int main(void)
     if (crypto_init())
         return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(scenarios), cmocka_unit_test(swept_in_small_steps), cmocka_unit_test(random_commands),
+        cmocka_unit_test(scenarios), cmocka_unit_test(scenarios_with_faults), cmocka_unit_test(swept_in_small_steps), cmocka_unit_test(random_commands),
         cmocka_unit_test(sessions_are_bounded), cmocka_unit_test(people_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

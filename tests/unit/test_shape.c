@@ -108,6 +108,10 @@ static void session(void **state)
     GIVES("{\"id\":\"session_9\",\"taskId\":\"task_42\",\"agentId\":\"agent_2\",\"desktopId\":\"desktop_1\",\"workerId\":\"worker_3\",\"attempt\":1,"
           "\"trigger\":\"retry\",\"status\":\"failed\",\"startedAt\":\"2026-03-15T10:00:00.000Z\",\"completedAt\":\"2026-03-15T10:00:01.234Z\","
           "\"durationMs\":1234,\"exitCode\":137,\"error\":{\"code\":\"timeout\",\"message\":\"late\"}}");
+    s.completed_ms = T - 1; // a clock that was set back
+    j = begin();
+    shape_session(&j, &s);
+    assert_non_null(strstr(buf_cstr(&out), "\"durationMs\":0,"));
 }
 
 static void approval(void **state)
@@ -276,7 +280,10 @@ static void accounts(void **state)
 
 // ---------------------------------------------------------------- bodies
 
-enum body { TASK_CREATE, TASK_EDIT, RESOLVE, KEY, SETTINGS, DESKTOP, DESKTOP_CHANGE };
+enum body {
+    TASK_CREATE, TASK_EDIT, RESOLVE, KEY, SETTINGS, DESKTOP, DESKTOP_CHANGE, SIGN_IN, NEW_PASSWORD, USER, USER_EDIT, WORKSPACE,
+    WEBHOOK, WEBHOOK_EDIT, WORKER
+};
 
 static const struct {
     enum body body;
@@ -284,6 +291,7 @@ static const struct {
     enum err e;
     const char *field; // at fault
 } bodies[] = {
+#define L11 "\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\""
 #define TASK(extra) "{\"type\":\"command\",\"content\":\"ls\",\"desktopId\":\"desktop_1\"" extra "}"
     { TASK_CREATE, TASK(""), ERR_OK, NULL },
     { TASK_CREATE, TASK(",\"run\":true,\"priority\":\"high\",\"title\":\"t\",\"retries\":2,\"timeoutSeconds\":5,\"requiresApproval\":false,\"new\":[]"), ERR_OK, NULL },
@@ -308,6 +316,13 @@ static const struct {
     { TASK_CREATE, TASK(",\"retries\":-1"), ERR_INVALID_FIELD, "retries" },
     { TASK_CREATE, TASK(",\"retries\":101"), ERR_INVALID_FIELD, "retries" },
     { TASK_CREATE, TASK(",\"run\":1"), ERR_INVALID_FIELD, "run" },
+    { TASK_CREATE, TASK(",\"priority\":7"), ERR_INVALID_FIELD, "priority" },
+    { TASK_CREATE, TASK(",\"title\":7"), ERR_INVALID_FIELD, "title" },
+    { TASK_CREATE, TASK(",\"retries\":\"7\""), ERR_INVALID_FIELD, "retries" },
+    { TASK_CREATE, TASK(",\"requiresApproval\":true"), ERR_OK, NULL },
+    { TASK_EDIT, "{\"priority\":7}", ERR_INVALID_FIELD, "priority" },
+    { TASK_EDIT, "{\"requiresApproval\":7}", ERR_INVALID_FIELD, "requiresApproval" },
+    { TASK_EDIT, "{\"timeoutSeconds\":\"7\"}", ERR_INVALID_FIELD, "timeoutSeconds" },
     { TASK_EDIT, "{}", ERR_OK, NULL },
     { TASK_EDIT, "{\"title\":\"t\",\"priority\":\"low\",\"content\":\"c\",\"desktopId\":\"desktop_2\",\"requiresApproval\":true,\"timeoutSeconds\":1,\"retries\":0}", ERR_OK, NULL },
     { TASK_EDIT, "{\"title\":\"\"}", ERR_INVALID_FIELD, "title" },
@@ -324,17 +339,21 @@ static const struct {
     { KEY, "{\"name\":\"ci\"}", ERR_OK, NULL },
     { KEY, "{\"name\":\"ci\",\"role\":\"viewer\",\"expiresAt\":\"2026-03-15T10:00:01Z\"}", ERR_OK, NULL },
     { KEY, "{\"name\":1}", ERR_INVALID_FIELD, "name" },
+    { KEY, "{\"name\":\"ci\",\"role\":1}", ERR_INVALID_FIELD, "role" },
     { KEY, "{\"name\":\"ci\",\"expiresAt\":\"2026-03-15T10:00:00Z\"}", ERR_INVALID_FIELD, "expiresAt" },
     { KEY, "{\"name\":\"ci\",\"expiresAt\":\"tomorrow\"}", ERR_INVALID_FIELD, "expiresAt" },
     { KEY, "{\"name\":\"ci\",\"expiresAt\":1773568801}", ERR_INVALID_FIELD, "expiresAt" },
     { SETTINGS, "{}", ERR_OK, NULL },
     { SETTINGS, "{\"requireApproval\":true,\"alertThresholds\":{\"cpu\":90,\"memory\":0.5,\"disk\":100.0},\"retentionDays\":1,\"defaultTimeoutSeconds\":60}", ERR_OK, NULL },
     { SETTINGS, "{\"requireApproval\":1}", ERR_INVALID_FIELD, "requireApproval" },
+    { SETTINGS, "{\"alertThresholds\":{\"cpu\":null}}", ERR_OK, NULL },
     { SETTINGS, "{\"alertThresholds\":[]}", ERR_INVALID_FIELD, "alertThresholds" },
     { SETTINGS, "{\"alertThresholds\":{\"cpu\":0}}", ERR_INVALID_FIELD, "alertThresholds.cpu" },
     { SETTINGS, "{\"alertThresholds\":{\"memory\":100.01}}", ERR_INVALID_FIELD, "alertThresholds.memory" },
     { SETTINGS, "{\"alertThresholds\":{\"disk\":\"90\"}}", ERR_INVALID_FIELD, "alertThresholds.disk" },
     { SETTINGS, "{\"alertThresholds\":{\"disk\":0.001}}", ERR_INVALID_FIELD, "alertThresholds.disk" },
+    { SETTINGS, "{\"retentionDays\":\"1\"}", ERR_INVALID_FIELD, "retentionDays" },
+    { SETTINGS, "{\"defaultTimeoutSeconds\":\"1\"}", ERR_INVALID_FIELD, "defaultTimeoutSeconds" },
     { SETTINGS, "{\"retentionDays\":0}", ERR_INVALID_FIELD, "retentionDays" },
     { SETTINGS, "{\"defaultTimeoutSeconds\":-5}", ERR_INVALID_FIELD, "defaultTimeoutSeconds" },
     { DESKTOP, "{\"name\":\"d\",\"driver\":\"local\"}", ERR_OK, NULL },
@@ -354,7 +373,73 @@ static const struct {
     { DESKTOP, "{\"name\":\"d\",\"driver\":\"local\",\"chat\":{\"url\":\"http://x\",\"mode\":\"x\"}}", ERR_INVALID_FIELD, "chat.mode" },
     { DESKTOP, "{\"name\":\"d\",\"driver\":\"local\",\"chat\":{\"url\":\"http://x\",\"key\":1}}", ERR_INVALID_FIELD, "chat.key" },
     { DESKTOP, "{\"name\":\"d\",\"driver\":\"local\",\"chat\":\"http://x\"}", ERR_INVALID_FIELD, "chat" },
+    { DESKTOP, "{\"name\":\"d\",\"driver\":1}", ERR_INVALID_FIELD, "driver" },
+    { DESKTOP, "{\"name\":\"d\",\"driver\":\"local\",\"chat\":{\"url\":1}}", ERR_INVALID_FIELD, "chat.url" },
+    { DESKTOP, "{\"name\":\"d\",\"driver\":\"local\",\"chat\":{\"url\":\"http://x\",\"model\":1}}", ERR_INVALID_FIELD, "chat.model" },
+    { DESKTOP, "{\"name\":\"d\",\"driver\":\"local\",\"chat\":{\"url\":\"http://x\",\"systemPrompt\":1}}", ERR_INVALID_FIELD, "chat.systemPrompt" },
+    { DESKTOP, "{\"name\":\"d\",\"driver\":\"local\",\"chat\":{\"url\":\"http://x\",\"mode\":1}}", ERR_INVALID_FIELD, "chat.mode" },
+    { DESKTOP, "{\"name\":\"d\",\"driver\":\"local\",\"chat\":{\"url\":\"http://x\",\"key\":\"\"}}", ERR_INVALID_FIELD, "chat.key" },
+    { DESKTOP, "{\"name\":\"d\",\"driver\":\"local\",\"address\":1}", ERR_INVALID_FIELD, "address" },
+    { DESKTOP, "{\"name\":\"d\",\"driver\":\"local\",\"address\":\"a\"}", ERR_INVALID_FIELD, "address" },
+    { DESKTOP, "{\"name\":\"d\",\"driver\":\"local\",\"pool\":1}", ERR_INVALID_FIELD, "pool" },
+    { DESKTOP, "{\"name\":\"d\",\"driver\":\"local\",\"labels\":[" L11 "," L11 "," L11 "]}", ERR_INVALID_FIELD, "labels" },
+    { DESKTOP, "{\"name\":\"d\",\"driver\":\"local\",\"maxTasks\":\"1\"}", ERR_INVALID_FIELD, "maxTasks" },
+    { DESKTOP, "{\"name\":\"d\",\"driver\":\"local\",\"startCommand\":1}", ERR_INVALID_FIELD, "startCommand" },
+    { DESKTOP, "{\"name\":\"d\",\"driver\":\"local\",\"stopCommand\":1}", ERR_INVALID_FIELD, "stopCommand" },
+    { DESKTOP, "{\"name\":\"d\",\"driver\":\"local\",\"hostKey\":1}", ERR_INVALID_FIELD, "hostKey" },
+    { DESKTOP, "{\"name\":\"d\",\"driver\":\"local\",\"hostKey\":\"h\"}", ERR_OK, NULL },
     { DESKTOP_CHANGE, "{}", ERR_OK, NULL },
+    { DESKTOP_CHANGE, "{\"driver\":1}", ERR_INVALID_FIELD, "driver" },
+    { DESKTOP_CHANGE, "{\"chat\":{\"key\":\"k\",\"mode\":\"agent\"}}", ERR_MISSING_FIELD, "chat.url" },
+    { DESKTOP_CHANGE, "{\"chat\":{\"key\":\"k\",\"systemPrompt\":\"s\"}}", ERR_MISSING_FIELD, "chat.url" },
+    { DESKTOP_CHANGE, "{\"chat\":{}}", ERR_MISSING_FIELD, "chat.url" },
+    { SIGN_IN, "{\"username\":\"a\",\"password\":\"p\"}", ERR_OK, NULL },
+    { SIGN_IN, "{\"username\":1,\"password\":\"p\"}", ERR_INVALID_FIELD, "username" },
+    { SIGN_IN, "{\"username\":\"a\",\"password\":1}", ERR_INVALID_FIELD, "password" },
+    { SIGN_IN, "{\"password\":\"p\"}", ERR_MISSING_FIELD, "username" },
+    { SIGN_IN, "{\"username\":\"a\"}", ERR_MISSING_FIELD, "password" },
+    { NEW_PASSWORD, "{\"currentPassword\":\"a\",\"newPassword\":\"p\"}", ERR_OK, NULL },
+    { NEW_PASSWORD, "{\"newPassword\":\"p\"}", ERR_OK, NULL },
+    { NEW_PASSWORD, "{\"currentPassword\":1,\"newPassword\":\"p\"}", ERR_INVALID_FIELD, "currentPassword" },
+    { NEW_PASSWORD, "{\"newPassword\":1}", ERR_INVALID_FIELD, "newPassword" },
+    { NEW_PASSWORD, "{}", ERR_MISSING_FIELD, "newPassword" },
+    { USER, "{\"username\":\"a\",\"role\":\"viewer\"}", ERR_OK, NULL },
+    { USER, "{\"username\":\"a\",\"role\":\"viewer\",\"password\":\"p\"}", ERR_OK, NULL },
+    { USER, "{\"username\":1,\"role\":\"viewer\"}", ERR_INVALID_FIELD, "username" },
+    { USER, "{\"role\":\"viewer\"}", ERR_MISSING_FIELD, "username" },
+    { USER, "{\"username\":\"a\"}", ERR_MISSING_FIELD, "role" },
+    { USER, "{\"username\":\"a\",\"role\":1}", ERR_INVALID_FIELD, "role" },
+    { USER, "{\"username\":\"a\",\"role\":\"king\"}", ERR_INVALID_FIELD, "role" },
+    { USER, "{\"username\":\"a\",\"role\":\"viewer\",\"password\":1}", ERR_INVALID_FIELD, "password" },
+    { USER_EDIT, "{}", ERR_OK, NULL },
+    { USER_EDIT, "{\"role\":\"admin\",\"disabled\":true,\"password\":\"p\"}", ERR_OK, NULL },
+    { USER_EDIT, "{\"role\":1}", ERR_INVALID_FIELD, "role" },
+    { USER_EDIT, "{\"role\":\"king\"}", ERR_INVALID_FIELD, "role" },
+    { USER_EDIT, "{\"disabled\":1}", ERR_INVALID_FIELD, "disabled" },
+    { USER_EDIT, "{\"password\":1}", ERR_INVALID_FIELD, "password" },
+    { WORKSPACE, "{\"name\":\"w\",\"admin\":{\"username\":\"a\",\"password\":\"p\"}}", ERR_OK, NULL },
+    { WORKSPACE, "{\"name\":\"w\"}", ERR_OK, NULL }, // what is missing is said once all is there
+    { WORKSPACE, "{\"name\":1}", ERR_INVALID_FIELD, "name" },
+    { WORKSPACE, "{\"name\":\"w\",\"admin\":1}", ERR_INVALID_FIELD, "admin" },
+    { WORKSPACE, "{\"name\":\"w\",\"admin\":{\"username\":1}}", ERR_INVALID_FIELD, "admin.username" },
+    { WORKSPACE, "{\"name\":\"w\",\"admin\":{\"username\":\"a\",\"password\":1}}", ERR_INVALID_FIELD, "admin.password" },
+    { WEBHOOK, "{\"url\":\"http://h\"}", ERR_OK, NULL },
+    { WEBHOOK, "{\"url\":\"http://h\",\"name\":\"n\",\"events\":[\"task.created\"],\"enabled\":false,\"secret\":\"s\"}", ERR_OK, NULL },
+    { WEBHOOK, "{}", ERR_MISSING_FIELD, "url" },
+    { WEBHOOK, "{\"url\":\"\"}", ERR_INVALID_FIELD, "url" },
+    { WEBHOOK, "{\"url\":1}", ERR_INVALID_FIELD, "url" },
+    { WEBHOOK, "{\"url\":\"http://h\",\"name\":\"\"}", ERR_INVALID_FIELD, "name" },
+    { WEBHOOK, "{\"url\":\"http://h\",\"events\":\"*\"}", ERR_INVALID_FIELD, "events" },
+    { WEBHOOK, "{\"url\":\"http://h\",\"events\":[]}", ERR_INVALID_FIELD, "events" },
+    { WEBHOOK, "{\"url\":\"http://h\",\"enabled\":1}", ERR_INVALID_FIELD, "enabled" },
+    { WEBHOOK, "{\"url\":\"http://h\",\"secret\":\"\"}", ERR_INVALID_FIELD, "secret" },
+    { WEBHOOK_EDIT, "{}", ERR_OK, NULL },
+    { WEBHOOK_EDIT, "{\"enabled\":true}", ERR_OK, NULL },
+    { WEBHOOK_EDIT, "{\"events\":[\"nothing\"]}", ERR_INVALID_FIELD, "events" },
+    { WEBHOOK_EDIT, "{\"url\":1}", ERR_INVALID_FIELD, "url" },
+    { WORKER, "{\"name\":\"w\"}", ERR_OK, NULL },
+    { WORKER, "{}", ERR_OK, NULL }, // likewise
+    { WORKER, "{\"name\":1}", ERR_INVALID_FIELD, "name" },
     { DESKTOP_CHANGE, "{\"name\":\"e\",\"chat\":null,\"labels\":[]}", ERR_OK, NULL },
     { DESKTOP_CHANGE, "{\"chat\":{\"key\":\"k\"}}", ERR_OK, NULL },
     { DESKTOP_CHANGE, "{\"chat\":{\"key\":null}}", ERR_OK, NULL },
@@ -370,7 +455,12 @@ static union {
     Wire__KeyCreate key;
     struct shape_settings_put settings;
     struct shape_desktop_put desktop;
+    struct shape_webhook_put webhook;
+    Wire__UserPut user;
+    Wire__WorkspaceCreate workspace;
+    Wire__WorkerAdd worker;
 } got;
+static const char *got_text[2]; // the passwords, and the name
 
 static json_t *parse(const char *text)
 {
@@ -390,6 +480,14 @@ static enum err read_body(enum body b, const json_t *o, struct fault *f)
     case SETTINGS: return shape_settings_put(o, &got.settings, f);
     case DESKTOP: return shape_desktop_create(o, &got.desktop, f);
     case DESKTOP_CHANGE: return shape_desktop_edit(o, 5, &got.desktop, f);
+    case SIGN_IN: return shape_sign_in(o, &got_text[0], &got_text[1], f);
+    case NEW_PASSWORD: return shape_new_password(o, &got_text[0], &got_text[1], f);
+    case USER: return shape_user_create(o, &got.user, &got_text[0], f);
+    case USER_EDIT: return shape_user_edit(o, 5, &got.user, &got_text[0], f);
+    case WORKSPACE: return shape_workspace_create(o, &got.workspace, &got_text[0], f);
+    case WEBHOOK: return shape_webhook_create(o, &got.webhook, f);
+    case WEBHOOK_EDIT: return shape_webhook_edit(o, 5, &got.webhook, f);
+    case WORKER: return shape_worker_add(o, &got.worker, f);
     }
     return ERR_INTERNAL;
 }
@@ -456,11 +554,121 @@ static void messages(void **state)
     json_decref(o);
 }
 
+static void messages_of_people_and_webhooks(void **state)
+{
+    struct fault f;
+    (void)state;
+    json_t *o = parse("{\"username\":\"ann\",\"password\":\"secret\"}");
+    assert_int_equal(read_body(SIGN_IN, o, &f), ERR_OK);
+    assert_string_equal(got_text[0], "ann");
+    assert_string_equal(got_text[1], "secret");
+    json_decref(o);
+    o = parse("{\"newPassword\":\"fresh\"}");
+    assert_int_equal(read_body(NEW_PASSWORD, o, &f), ERR_OK);
+    assert_null(got_text[0]);
+    assert_string_equal(got_text[1], "fresh");
+    json_decref(o);
+    o = parse("{\"disabled\":true,\"password\":\"secret\"}");
+    assert_int_equal(read_body(USER_EDIT, o, &f), ERR_OK);
+    assert_int_equal(got.user.id, 5);
+    assert_int_equal(got.user.set, UEDIT_DISABLED);
+    assert_true(got.user.disabled);
+    assert_string_equal(got.user.password, ""); // never the text
+    assert_string_equal(got_text[0], "secret");
+    json_decref(o);
+    o = parse("{\"name\":\"w\",\"admin\":{\"username\":\"ann\"}}");
+    assert_int_equal(read_body(WORKSPACE, o, &f), ERR_OK);
+    assert_string_equal(got.workspace.name, "w");
+    assert_string_equal(got.workspace.admin_name, "ann");
+    assert_null(got_text[0]);
+    json_decref(o);
+    o = parse("{\"url\":\"http://h\"}");
+    assert_int_equal(read_body(WEBHOOK, o, &f), ERR_OK);
+    assert_true(got.webhook.m.enabled && got.webhook.m.n_events == 1 && got.webhook.m.set == 0);
+    assert_string_equal(got.webhook.m.events[0], "*");
+    json_decref(o);
+    o = parse("{\"enabled\":false}");
+    assert_int_equal(read_body(WEBHOOK_EDIT, o, &f), ERR_OK);
+    assert_true(!got.webhook.m.enabled && got.webhook.m.set == WEDIT_ENABLED && got.webhook.m.id == 5);
+    json_decref(o);
+}
+
+static void people(void **state)
+{
+    Wire__User u = WIRE__USER__INIT;
+    Wire__Workspace w = WIRE__WORKSPACE__INIT;
+    Wire__WorkspaceMade made = WIRE__WORKSPACE_MADE__INIT;
+    (void)state;
+    u.id = 3;
+    u.name = z("ann");
+    u.role = ROLE_OPERATOR;
+    u.has_password = true;
+    u.created_ms = T;
+    struct json j = begin();
+    shape_person(&j, &u);
+#define ANN "{\"id\":\"user_3\",\"username\":\"ann\",\"role\":\"operator\",\"disabled\":false,\"hasPassword\":true," \
+            "\"createdAt\":\"2026-03-15T10:00:00.000Z\",\"lastLoginAt\":null}"
+    GIVES(ANN);
+    w.id = 2;
+    w.name = z("w");
+    w.created_ms = T;
+    j = begin();
+    shape_workspace(&j, &w);
+    GIVES("{\"id\":\"workspace_2\",\"name\":\"w\",\"createdAt\":\"2026-03-15T10:00:00.000Z\"}");
+    made.workspace = &w;
+    made.admin = &u;
+    j = begin();
+    shape_workspace_made(&j, &made, "mc_k_x");
+    GIVES("{\"id\":\"workspace_2\",\"name\":\"w\",\"createdAt\":\"2026-03-15T10:00:00.000Z\",\"admin\":" ANN ",\"key\":\"mc_k_x\"}");
+}
+
+static void webhooks(void **state)
+{
+    Wire__Webhook h = WIRE__WEBHOOK__INIT;
+    Wire__Delivery d = WIRE__DELIVERY__INIT;
+    char *types[] = { z("task.created"), z("task.failed") };
+    (void)state;
+    h.id = 4;
+    h.name = z("n");
+    h.url = z("http://h/");
+    h.events = types;
+    h.n_events = 2;
+    h.enabled = true;
+    h.status = WEBHOOK_OK;
+    h.created_ms = T;
+    struct json j = begin();
+    shape_webhook(&j, &h, NULL);
+#define HOOK "{\"id\":\"webhook_4\",\"name\":\"n\",\"url\":\"http://h/\",\"events\":[\"task.created\",\"task.failed\"],\"enabled\":true," \
+             "\"status\":\"ok\",\"failures\":0,\"createdAt\":\"2026-03-15T10:00:00.000Z\",\"lastDeliveryAt\":null,\"lastError\":null," \
+             "\"nextAttemptAt\":null"
+    GIVES(HOOK "}");
+    j = begin();
+    shape_webhook(&j, &h, "s");
+    GIVES(HOOK ",\"secret\":\"s\"}");
+    d.id = 9;
+    d.event = 1523;
+    d.type = z("task.created");
+    d.attempt = 2;
+    d.status = DELIVERY_FAILED;
+    d.error = z("refused");
+    d.duration_ms = 12;
+    d.created_ms = T;
+    j = begin();
+    shape_delivery(&j, &d);
+    GIVES("{\"id\":\"delivery_9\",\"eventId\":\"evt_1523\",\"type\":\"task.created\",\"attempt\":2,\"status\":\"failed\",\"httpStatus\":null,"
+          "\"error\":\"refused\",\"durationMs\":12,\"createdAt\":\"2026-03-15T10:00:00.000Z\"}");
+    d.http_status = 500;
+    j = begin();
+    shape_delivery(&j, &d);
+    assert_non_null(strstr(buf_cstr(&out), "\"httpStatus\":500,"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(task), cmocka_unit_test(session), cmocka_unit_test(approval), cmocka_unit_test(desktop), cmocka_unit_test(overview),
-        cmocka_unit_test(accounts), cmocka_unit_test(every_body), cmocka_unit_test(messages),
+        cmocka_unit_test(accounts), cmocka_unit_test(every_body), cmocka_unit_test(messages), cmocka_unit_test(messages_of_people_and_webhooks),
+        cmocka_unit_test(people), cmocka_unit_test(webhooks),
     };
     buf_init(&out, 1 << 20);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

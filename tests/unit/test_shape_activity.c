@@ -177,11 +177,36 @@ static void every_kind(void **state)
         }
 }
 
+// What is left out when the row does not have it.
+static void rows_that_say_little(void **state)
+{
+    Wire__Row r = WIRE__ROW__INIT;
+    (void)state;
+    r.row = ROW_TASK_CREATED;
+    r.title = z("t");
+    r.assignee = NULL;
+    struct json j = begin();
+    assert_true(shape_activity(&j, &r, NULL));
+    assert_null(strstr(buf_cstr(&out), "assignee"));
+    r.task_type = TYPE_PROMPT;
+    j = begin();
+    assert_true(shape_activity(&j, &r, NULL));
+    assert_non_null(strstr(buf_cstr(&out), "\"title\":\"t\",\"type\":\"prompt\""));
+
+    r = (Wire__Row)WIRE__ROW__INIT;
+    r.row = ROW_USER_UPDATED;
+    r.field = z("role");
+    r.new_value = z("admin");
+    j = begin();
+    assert_true(shape_activity(&j, &r, NULL));
+    assert_non_null(strstr(buf_cstr(&out), "admin"));
+}
+
 static void statistics(void **state)
 {
     Wire__ActivityCounts c = WIRE__ACTIVITY_COUNTS__INIT;
     static const struct { unsigned kind; uint64_t n; } given[] = {
-        { ROW_TASK_CREATED, 4 }, { ROW_TASK_EDITED, 5 }, { ROW_TASK_STARTED, 2 }, { ROW_TASK_FAILED, 3 }, { ROW_KEY_CREATED, 4 },
+        { ROW_TASK_CREATED, 4 }, { ROW_TASK_EDITED, 5 }, { ROW_TASK_STARTED, 2 }, { ROW_TASK_FAILED, 3 }, { ROW_KEY_CREATED, 4 }, { ROW_TASK_DELETED, 4 },
         { ROW_ALERT, 99 }, { ROW_COUNT + 7, 99 } };
     enum { N = sizeof given / sizeof *given };
     Wire__KindCount kinds[N], *kind_list[N];
@@ -212,7 +237,7 @@ static void statistics(void **state)
     shape_activity_counts(&j, &c);
     assert_string_equal(buf_cstr(&out),
                         "{\"timeframe\":\"48 hours\",\"activityByType\":[{\"type\":\"task.status_changed\",\"count\":5},"
-                        "{\"type\":\"task.updated\",\"count\":5},{\"type\":\"key.created\",\"count\":4},{\"type\":\"task.created\",\"count\":4}],"
+                        "{\"type\":\"task.updated\",\"count\":5},{\"type\":\"key.created\",\"count\":4},{\"type\":\"task.created\",\"count\":4},{\"type\":\"task.deleted\",\"count\":4}],"
                         "\"topActors\":[{\"actor\":\"CodeReviewer\",\"activity_count\":67}],"
                         "\"timeline\":[{\"timestamp\":1709820000,\"count\":23,\"hour\":\"2024-03-07T14:00:00.000Z\"}]}");
 }
@@ -220,7 +245,8 @@ static void statistics(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(the_printed_samples), cmocka_unit_test(comments_are_about_themselves),
-                                        cmocka_unit_test(data), cmocka_unit_test(every_kind), cmocka_unit_test(statistics) };
+                                        cmocka_unit_test(data), cmocka_unit_test(every_kind), cmocka_unit_test(statistics),
+                                        cmocka_unit_test(rows_that_say_little) };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     buf_fini(&out);
     return failed;

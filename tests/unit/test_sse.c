@@ -38,6 +38,10 @@ static void rows(void **state)
         { "data: cut\n", "", "" },
         { "event: x\nfoo: y\nretry: 5000\ndata: a\n\n", "[|a]", "" },
         { "retry: 1x\n\n", "", "" },
+        { "retry\n\n", "", "" },
+        { "retry: /\n\n", "", "" },
+        { "retry: 1234567890\n\n", "", "" },
+        { "id: a\x7f\ndata: x\n\n", "[|x]", "" },
         { "\xef\xbb\xbf" "data: a\n\n\xef\xbb\xbf" "data: b\n\n", "[|a]", "" }, // a mark at the very beginning alone
         { "id: a b\ndata: x\n\n", "[|x]", "" },                // such an id is not sent back
         { "id: 1\ndata: x\n\nid\ndata: y\n\n", "[1|x][|y]", "" },

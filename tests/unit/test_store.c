@@ -1,4 +1,4 @@
-// links: broker common lmdb xxhash protobuf-c sodium uv systemd
+// links: broker common lmdb xxhash protobuf-c sodium uv systemd fail_alloc
 // The store on a real file: order, prefixes, deletion under a cursor, a full map, damaged and truncated files.
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "fail_alloc.h"
 #include "log.h"
 #include "map.h"
 #include "record.h"
@@ -237,6 +238,13 @@ static void map_holds(void **state)
     }
     assert_int_equal(m.n, n);
     assert_null(map_get(&m, 0));
+    map_fini(&m);
+
+    fail_alloc(1);
+    assert_int_equal(map_put(&m, 1, &in[1]), ERR_NO_MEMORY);
+    assert_true(fail_alloc_done());
+    assert_null(map_get(&m, 1));
+    assert_int_equal(map_put(&m, 1, &in[1]), ERR_OK);
     map_fini(&m);
 }
 

@@ -1,10 +1,11 @@
-// links: gateway
+// links: gateway fail_alloc
 // Guesses under a pretended clock.
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <setjmp.h>
 #include <cmocka.h>
+#include "fail_alloc.h"
 #include "throttle.h"
 
 enum { S = 1000, MIN = 60 * S };
@@ -188,13 +189,50 @@ static void bounded(void **state)
     assert_int_equal(take(1, 7, start), 2);
 }
 
+// Without memory one waits, and what is told is lost rather than half kept.
+static void no_memory(void **state)
+{
+    (void)state;
+    for (unsigned n = 1; n <= 3; n++) {
+        fail_alloc(n);
+        assert_int_equal(take(n, n, start), 1);
+        assert_true(fail_alloc_done());
+        fail_alloc(1);
+        won(100 + n, 100 + n, start);
+        assert_true(fail_alloc_done());
+        fail_alloc(1);
+        throttle_void(t, (struct throttle_pair){ 200 + n, 200 + n });
+        assert_true(fail_alloc_done());
+        for (unsigned i = 0; i < 5; i++)
+            assert_int_equal(take(n, n, start + i), 0);
+        assert_int_not_equal(take(n, n, start + 5), 0);
+    }
+    fail_alloc(1);
+    assert_null(throttle_new());
+    assert_true(fail_alloc_done());
+    throttle_free(NULL);
+}
+
+// What is won or taken back without an attempt before it changes nothing.
+static void nothing_to_forgive(void **state)
+{
+    (void)state;
+    won(1, 1, start);
+    throttle_void(t, (struct throttle_pair){ 2, 2 });
+    for (unsigned who = 1; who <= 2; who++) {
+        for (unsigned i = 0; i < 5; i++)
+            assert_int_equal(take(who, who, start), 0);
+        assert_int_not_equal(take(who, who, start), 0);
+    }
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(doubles), T(four_a_minute), T(time_zero), T(many_at_once), T(one_against_a_name), T(many_against_a_name), T(a_success),
-        T(a_success_adds_no_wait), T(not_judged), T(bounded),
+        T(a_success_adds_no_wait), T(not_judged), T(no_memory), T(nothing_to_forgive), T(bounded),
     };
     throttle_free(NULL);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -36,6 +36,16 @@ static void test_hosts(void **state)
     assert_int_equal(trust_add_hosts(&t, "a..b"), ERR_BAD_REQUEST);
     assert_int_equal(trust_add_hosts(&t, "a.."), ERR_BAD_REQUEST);
     assert_int_equal(trust_add_hosts(&t, ".a"), ERR_BAD_REQUEST);
+    static const char *const wrong[] = { "a/b", "a[", "a`", "a{", "a@b", "a^b", "\xc3\xa9" };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_int_equal(trust_add_hosts(&t, wrong[i]), ERR_BAD_REQUEST);
+    char longest[257] = { 0 };
+    memset(longest, 'a', 256);
+    assert_int_equal(trust_add_hosts(&t, longest), ERR_BAD_REQUEST);
+    longest[255] = 0;
+    assert_int_equal(trust_add_hosts(&t, longest), ERR_OK);
+    assert_int_equal(trust_add_hosts(&t, "b_c"), ERR_OK);
+    assert_false(trust_host(&t, text("b?c")) || trust_host(&t, text("b\x1f" "c")) || trust_host(&t, text("b\x7f" "c")) || trust_host(&t, text("b{c")));
     for (unsigned i = t.n_names; i < TRUST_NAMES_MAX; i++)
         assert_int_equal(trust_add_hosts(&t, "a"), ERR_OK);
     assert_int_equal(trust_add_hosts(&t, "a"), ERR_TOO_BIG);
@@ -71,7 +81,7 @@ static bool believed(const struct trust *t, const char *address)
 
 static void test_proxies(void **state)
 {
-    static const char *const wrong[] = { "x", "1.2.3.4/33", "1.2.3.4/", "1.2.3.4/x", "::1/129", "1.2.3.4/-1", "/8" };
+    static const char *const wrong[] = { "x", "1.2.3.4/33", "1.2.3.4/", "1.2.3.4/x", "::1/129", "1.2.3.4/-1", "/8", "1.2.3.4/000008", "::1/000128" };
     struct trust t = { 0 };
 
     (void)state;
@@ -88,6 +98,9 @@ static void test_proxies(void **state)
     assert_false(believed(&t, "::1"));
     assert_int_equal(trust_add_proxies(&t, "::/0"), ERR_OK);
     assert_true(believed(&t, "::1"));
+    while (t.n_nets < TRUST_NETS_MAX)
+        assert_int_equal(trust_add_proxies(&t, "1.2.3.4"), ERR_OK);
+    assert_int_equal(trust_add_proxies(&t, "1.2.3.4"), ERR_TOO_BIG);
 }
 
 int main(void)
