@@ -206,7 +206,7 @@ static bool next_waiting(struct fleet *f, struct txn *t, const struct desktop *d
         return false;
     for (bool on = cursor_seek(&c, NULL); on && !found; on = !found && cursor_next(&c)) {
         uint64_t id = key_read_u64(c.value.p + 8);
-        if (own_assigning(id))
+        if (own_assigning(f, id))
             continue;
         enum err e = kind_get(t, &f->arena, KIND_TASK, d->workspace, id, ret);
         found = e == ERR_OK;

@@ -62,6 +62,7 @@ struct fleet {
     struct fleet_conf conf;
     struct map desktops, workers; // by id
     struct map limits;            // by workspace
+    struct map assigning;         // by task: an assignment is under way
     bool sampling;                // a Sample is under way
     uint64_t sampled;             // the minute in which all before it was stored, or given up until the next
     struct list all_desktops, all_workers, ready;
