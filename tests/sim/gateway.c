@@ -13,7 +13,7 @@
 #include "peer.h"
 #include "sim.h"
 
-enum { ONCE_MAX = 4096, OPEN_MAX = 40, PAUSE_MS = 60 };
+enum { ONCE_MAX = 4096, OPEN_MAX = 40, PAUSE_MS = 120 };
 
 struct gate {
     struct node *node;
@@ -429,10 +429,24 @@ static void ask_something(struct gate *g)
         target(g, &item, asks[at].body, asks[at].pick());
 }
 
+static void widen(struct gate *g, uint64_t desktop)
+{
+    Wire__Item item = WIRE__ITEM__INIT;
+    Wire__DesktopPut m = WIRE__DESKTOP_PUT__INIT;
+    m.id = desktop;
+    m.set = DEDIT_MAX_TASKS;
+    m.max_tasks = 8;
+    item.body_case = WIRE__ITEM__BODY_DESKTOP_EDIT;
+    item.desktop_edit = &m;
+    (void)send_op(g, &item, 1, 0);
+}
+
 // Healed: what keeps tasks from their end is taken out of the way.
 static void settle(struct gate *g)
 {
     Wire__Item item = WIRE__ITEM__INIT;
+    for (uint64_t id = 1; id <= model_desktops() && sim_rnd(8) == 0; id++)
+        widen(g, id);
     for (uint64_t id = 0, n = 0; (id = model_pending(id)) && n < 8; n++)
         resolve(g, id, 0, true);
     for (uint64_t id = 1; id <= model_desktops(); id++)
@@ -445,7 +459,7 @@ static void timer_cb(uv_timer_t *t)
 {
     struct gate *g = t->data;
     if (g->open < OPEN_MAX && !settling)
-        for (uint64_t n = 1 + sim_rnd(4); n--;)
+        for (uint64_t n = 1 + sim_rnd(3); n--;)
             ask_something(g);
     for (unsigned i = n_once; g->open < OPEN_MAX && i && i + 64 > n_once; i--)
         if (!once_id[i] && sim_rnd(8) == 0)

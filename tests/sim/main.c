@@ -17,7 +17,7 @@
 #include "sim.h"
 #include "work.h"
 
-enum { CHAOS_S = 60, CPU_MAX_S = 120, JOBS_MAX = 64, REST_S = LEASE_MS / 1000 + 90, HOOKS_S = 900 };
+enum { CHAOS_S = 30, CPU_MAX_S = 120, JOBS_MAX = 64, REST_S = LEASE_MS / 1000 + 90, HOOKS_S = 900 };
 
 static const struct { const char *name, *text; } breaks[BREAK_N] = {
 #define B(id, name, text) [BREAK_##id] = { name, text },

@@ -14,7 +14,7 @@
 #include "sim.h"
 #include "spool.h"
 
-enum { SLOTS = 2, GUARDS = 256, SESSIONS = 512, PROBES = 16, RUN_MAX_MS = 6000 };
+enum { SLOTS = 2, GUARDS = 256, SESSIONS = 512, PROBES = 16, RUN_MAX_MS = 2000 };
 
 struct proc {
     struct tree_id id;
@@ -123,7 +123,7 @@ enum err proc_spawn(const struct driver_cmd *cmd, const char *content, const cha
     m->procs = p;
     sim.n.started++;
     model_started(p->line.session, p->line.attempt);
-    ends_in(p, (1 + (sim_chance(500) ? 20000 + sim_rnd(40000) : sim_rnd(RUN_MAX_MS))) * US, sim_rnd(5) ? 0 : 1 + (int)sim_rnd(3), 0);
+    ends_in(p, (1 + (sim_chance(500) ? 5000 + sim_rnd(40000) : sim_rnd(RUN_MAX_MS))) * US, sim_rnd(5) ? 0 : 1 + (int)sim_rnd(3), 0);
     *ret = p;
     return ERR_OK;
 }
