@@ -48,6 +48,7 @@ struct world {
     struct node *node;        // whose event is run; NULL: the world's own
     enum broken broken;
     bool verbose, healed;
+    bool aged;                // the wall clock has jumped over what is kept: events may have gone before anybody was sent them
     uint64_t trace;           // over all events: two runs of a seed must agree
     struct sim_counts n;
 };
