@@ -24,7 +24,7 @@ static const bool legal[TASK_STATUS_COUNT][TASK_STATUS_COUNT] = {
 
 static struct task {
     uint32_t status, retries, attempts; // attempts: since it was last run
-    uint64_t session, approval, started; // session: that runs; started: bits of the attempts whose command was started
+    uint64_t desktop, session, approval, started; // session: that runs; started: bits of the attempts whose command was started
     bool there;
 } tasks[TASKS];
 static struct session {
@@ -124,6 +124,8 @@ static void session_ended(const Wire__Row *r)
 static void row(const Wire__Row *r, bool *lost)
 {
     struct task *t = &tasks[r->task < TASKS ? r->task : 0];
+    if (r->task && r->desktop)
+        t->desktop = r->desktop;
     switch (r->row) {
     case ROW_TASK_CREATED:
         bound(r->task, TASKS, "task");
@@ -505,6 +507,7 @@ void model_say_unfinished(void)
 {
     for (uint64_t i = 1; i <= max_task; i++)
         if (tasks[i].there && (tasks[i].status == TASK_RUNNING || tasks[i].status == TASK_REVIEW))
-            sim_fail("task_%llu, status %u, session_%llu, does not come to its end", (unsigned long long)i, tasks[i].status,
-                     (unsigned long long)tasks[i].session);
+            sim_fail("task_%llu, status %u, session_%llu, on desktop_%llu (status %u), does not come to its end", (unsigned long long)i,
+                     tasks[i].status, (unsigned long long)tasks[i].session, (unsigned long long)tasks[i].desktop,
+                     desktops[tasks[i].desktop].status);
 }
