@@ -31,8 +31,6 @@ struct own_samples {
     size_t n;
 };
 
-static struct map assigning; // tasks with an assignment under way
-
 static struct own *make(struct fleet *f, Wire__Item__BodyCase body)
 {
     struct own *o = calloc(1, sizeof *o);
@@ -51,7 +49,7 @@ static struct own *make(struct fleet *f, Wire__Item__BodyCase body)
 static void own_free(struct own *o)
 {
     if (o->task)
-        map_del(&assigning, o->task);
+        map_del(&o->f->assigning, o->task);
     free(o->error);
     free(o->ip);
     free(o->leases);
@@ -83,15 +81,15 @@ static void assigned_cb(struct proposal *p, enum outcome st, const struct batch 
     own_free(o);
 }
 
-bool own_assigning(uint64_t task)
+bool own_assigning(const struct fleet *f, uint64_t task)
 {
-    return map_get(&assigning, task) != NULL;
+    return map_get(&f->assigning, task) != NULL;
 }
 
 void own_assign(struct fleet *f, struct desktop *d, struct worker *w, uint64_t task, uint32_t attempt)
 {
     struct own *o = make(f, WIRE__ITEM__BODY_ASSIGN);
-    if (!o || map_put(&assigning, task, o)) {
+    if (!o || map_put(&f->assigning, task, o)) {
         free(o);
         return;
     }
