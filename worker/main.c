@@ -111,7 +111,7 @@ static void end_lost(struct app *a)
             log_warn("what session_%llu left running cannot be ended", (unsigned long long)l->session);
         else
             log_info("session_%llu was running when we were killed: what it left was ended", (unsigned long long)l->session);
-        spool_guard_drop(a->spool, l->task, l->session);
+        (void)spool_guard_drop(a->spool, l->session);
         spool_forget(a->spool, l->session);
     }
     free(a->lost);
