@@ -1,7 +1,6 @@
 /* A slot is a line (spool_line.h) at a multiple of SPOOL_LINE_MAX; one that begins with a zero is free. It is written over in
  * place: nothing is created, truncated or removed for a run, since that is what file systems are slow at.
- * Who reads another's file holds a shared lock on it for as long as it acts upon what it read. The owner never waits for that lock: it
- * only asks whether it could have it, and so learns whether a name it gave away in a guard may be used anew.
+ * Who reads another's file may act upon it when its owner has dropped that guard already: what a guard names is never another's.
  */
 #include "guard.h"
 #include <dirent.h>
@@ -10,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 enum { PATH_MAX_OCTETS = 4096 + 64, SLOTS_MAX = 65536 };
@@ -140,19 +138,15 @@ enum err guard_set(struct guard *g, const struct spool_line *l)
     return ok ? ERR_OK : ERR_IO;
 }
 
-bool guard_drop(struct guard *g, uint64_t session)
+void guard_drop(struct guard *g, uint64_t session)
 {
     for (size_t i = 0; i < g->n; i++) {
         if (g->slot[i] != session)
             continue;
-        bool alone = flock(g->fd, LOCK_EX | LOCK_NB) == 0;
-        bool gone = write_slot(g, i, "", 1);
-        if (alone)
-            (void)flock(g->fd, LOCK_UN);
+        (void)!write_slot(g, i, "", 1); // one that stays names nothing that lives
         g->slot[i] = 0;
-        return alone && gone;
+        return;
     }
-    return true; // nobody was ever told
 }
 
 static size_t each_in(int fd, uint64_t task, uint64_t session, uint32_t attempt, bool (*cb)(void *u, const struct spool_line *l), void *u)
@@ -180,8 +174,7 @@ size_t guard_each(const struct guard *g, uint64_t task, uint64_t session, uint32
         int fd = openat(dirfd(d), f->d_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
         if (fd < 0)
             continue;
-        // Held by its owner for a moment only, unless that was stopped in it: so it is not waited for, but looked at again later.
-        left += flock(fd, LOCK_SH | LOCK_NB) == 0 ? each_in(fd, task, session, attempt, cb, u) : 1;
+        left += each_in(fd, task, session, attempt, cb, u);
         close(fd);
     }
     closedir(d);

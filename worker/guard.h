@@ -15,8 +15,8 @@ MUST_USE enum err guard_open(const char *dir, const char *name, bool (*keep)(voi
 void guard_free(struct guard *g);
 // Of l->session, over what was there. ERR_IO: it is not written.
 MUST_USE enum err guard_set(struct guard *g, const struct spool_line *l);
-// Nothing of that session is left. False: somebody may have read its guard and be about to end what that names.
-bool guard_drop(struct guard *g, uint64_t session);
+// Nothing of that session is left.
+void guard_drop(struct guard *g, uint64_t session);
 // Calls cb for each guard of another session of that task, of an attempt before this one. How many there are for which it
 // said false; without cb, how many there are.
 size_t guard_each(const struct guard *g, uint64_t task, uint64_t session, uint32_t attempt, bool (*cb)(void *u, const struct spool_line *l),

@@ -153,7 +153,7 @@ static void finish(struct job *j)
     job_verdict(&j->facts, &j->result);
     if (j->a)
         drop_content(j);
-    (void)spool_guard_drop(j->conf->spool, j->session);
+    spool_guard_drop(j->conf->spool, j->session);
     if (j->dropped) {
         if (!j->recording)
             spool_forget(j->conf->spool, j->session);
@@ -220,17 +220,18 @@ static void start_command(struct job *j)
 {
     char why[256];
     struct driver_cmd cmd;
-    const struct tree_id *id = &j->entry.line.id;
+    struct tree_id *id = &j->entry.line.id;
     struct driver_run run = { .driver = (enum driver)j->a->driver, .address = j->a->address, .content = j->a->content, .task = j->task,
                               .session = j->session, .attempt = j->attempt, .run = id->run };
     if (driver_command(&run, &j->conf->user, &cmd) != ERR_OK) {
         fail(j, FAILURE_DESKTOP_LOST, "This worker cannot run commands on such a desktop", NULL);
         return;
     }
+    (void)cgroup_take(id->cgroup);
     struct spool_line guard = guard_line(j, id);
     spool_guard_set(j->conf->spool, &guard); // before there is anything to guard: we may be killed right after
     fault_point("guarded");
-    if (proc_spawn(&cmd, j->a->content, id->run, &proc_cbs, j, &j->proc, why, sizeof why) != ERR_OK) {
+    if (proc_spawn(&cmd, j->a->content, id, &proc_cbs, j, &j->proc, why, sizeof why) != ERR_OK) {
         fail(j, FAILURE_DESKTOP_LOST, "The command could not be started", why);
         return;
     }

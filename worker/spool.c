@@ -40,6 +40,7 @@ struct end { // a file
 struct spool {
     uv_loop_t *loop;
     int dir_fd, journal, lock;
+    char word[SPOOL_WORD_MAX];
     struct guard *guard;
     size_t journal_size, journal_least; // least: with nothing but what still counted when it was last written anew
     struct list waiting, in_work; // of spool_entry
@@ -397,6 +398,11 @@ static bool end_there(struct spool *s, uint64_t session, size_t n)
     return true;
 }
 
+const char *spool_word(const struct spool *s)
+{
+    return s->word;
+}
+
 uint64_t spool_octets(const struct spool *s)
 {
     return s->ends_octets + s->journal_size;
@@ -546,23 +552,21 @@ static void read_ends(struct spool *s, const struct spool_found *found)
     closedir(d);
 }
 
-// Of a worker's file among those of the others: a word for the path of its spool.
-static void guard_name(const char *dir, char name[NAMES_MAX])
+static void make_word(const char *dir, char word[SPOOL_WORD_MAX])
 {
     uint8_t h[HASH_SIZE];
     char *real = realpath(dir, NULL);
     const char *path = real ? real : dir;
     crypto_hash(h, path, strlen(path));
     free(real);
-    for (size_t i = 0; i < 8; i++)
-        snprintf(name + 2 * i, 3, "%02x", h[i]);
+    for (size_t i = 0; i < (SPOOL_WORD_MAX - 1) / 2; i++)
+        snprintf(word + 2 * i, 3, "%02x", h[i]);
 }
 
 enum err spool_open(uv_loop_t *loop, const char *dir, const char *guard_dir, const struct spool_found *found, struct spool **ret,
                     char *why, size_t why_size)
 {
     struct buf b;
-    char name[NAMES_MAX];
     enum err e = ERR_IO;
     struct spool *s = calloc(1, sizeof *s);
     if (!s)
@@ -599,8 +603,8 @@ enum err spool_open(uv_loop_t *loop, const char *dir, const char *guard_dir, con
         goto fail;
     }
     read_ends(s, found);
-    guard_name(dir, name);
-    e = guard_open(guard_dir, name, keep_guard_cb, s, &s->guard);
+    make_word(dir, s->word);
+    e = guard_open(guard_dir, s->word, keep_guard_cb, s, &s->guard);
     if (e) {
         snprintf(why, why_size, "the guards in %s cannot be kept: %s", guard_dir, strerror(errno));
         goto fail;
@@ -751,7 +755,7 @@ void spool_guard_set(struct spool *s, const struct spool_line *l)
         log_warn("the guard of task_%" PRIu64 " cannot be written: %s", l->task, strerror(errno));
 }
 
-bool spool_guard_drop(struct spool *s, uint64_t session)
+void spool_guard_drop(struct spool *s, uint64_t session)
 {
-    return guard_drop(s->guard, session);
+    guard_drop(s->guard, session);
 }

@@ -13,6 +13,7 @@
 #include "list.h"
 #include "spool_line.h"
 
+enum { SPOOL_WORD_MAX = 17 };
 struct spool;
 struct spool_found {
     // a session of a former life that had ended (gives report, free it as above)
@@ -25,6 +26,9 @@ struct spool_found {
 // ERR_AGAIN: another worker has it. ERR_IO: `why` says what.
 MUST_USE enum err spool_open(uv_loop_t *loop, const char *dir, const char *guard_dir, const struct spool_found *found,
                              struct spool **ret, char *why, size_t why_size);
+
+// A word for its path, by which what belongs to this worker is told from what belongs to others of the machine.
+const char *spool_word(const struct spool *s);
 
 // Records sessions before they are started, all that come in one turn of the loop with one sync; done is called on the loop
 // (never before spool_start has returned): ERR_OK, and the record is on disk; ERR_IO: do not start it.
@@ -50,4 +54,4 @@ void spool_flush(struct spool *s);
 size_t spool_guard_each(const struct spool *s, uint64_t task, uint64_t session, uint32_t attempt,
                         bool (*cb)(void *u, const struct spool_line *l), void *u);
 void spool_guard_set(struct spool *s, const struct spool_line *l);
-bool spool_guard_drop(struct spool *s, uint64_t session);
+void spool_guard_drop(struct spool *s, uint64_t session);

@@ -76,7 +76,7 @@ bool spool_line_parse(const char *text, size_t n, struct spool_line *ret)
         !take_word(l.id.boot, sizeof l.id.boot, w[5]) || !take_number(w[6], INT32_MAX, &pid) ||
         !take_number(w[7], UINT64_MAX, &l.id.start) || !take_word(l.id.cgroup, sizeof l.id.cgroup, w[8]))
         return false;
-    if (l.id.cgroup[0] && !cgroup_path_ok(l.id.cgroup, l.id.run))
+    if (l.id.cgroup[0] && !cgroup_path_ok(l.id.cgroup))
         return false;
     l.attempt = (uint32_t)attempt;
     l.id.pid = (pid_t)pid;
