@@ -493,6 +493,21 @@ void fleet_poll(struct fleet *f, uint64_t worker, const Wire__WorkPoll *m, void 
     fleet_settle(f);
 }
 
+void fleet_reported(struct fleet *f, uint64_t worker, const Wire__WorkReport *m)
+{
+    struct worker *w = map_get(&f->workers, worker);
+    for (size_t i = 0; w && i < m->n_sessions; i++) {
+        for (size_t k = 0; m->sessions[i]->ended && k < w->n_running; k++) {
+            Wire__Holding *h = &w->running[k];
+            if (h->session != m->sessions[i]->session || !h->occupies)
+                continue;
+            h->occupies = false; // counted once, however often it is reported
+            w->free += w->free < w->slots;
+        }
+    }
+    pass(f);
+}
+
 void fleet_poll_gone(struct fleet *f, void *poll)
 {
     list_each(n, next, &f->all_workers) {

@@ -39,6 +39,9 @@ MUST_USE enum err fleet_greeted(struct fleet *f, uint64_t worker, const char *na
 bool fleet_current(const struct fleet *f, uint64_t worker, uint64_t incarnation); // no newer one has taken the name over
 // Takes the poll: answered now or when there is something to say, within its hold_ms.
 void fleet_poll(struct fleet *f, uint64_t worker, const Wire__WorkPoll *m, void *poll);
+// It reports: what it says has ended, and the last poll named as running, is a free slot from now on. To be called when the report is
+// submitted, so that what is assigned to the slot is decided with it.
+void fleet_reported(struct fleet *f, uint64_t worker, const Wire__WorkReport *m);
 void fleet_poll_gone(struct fleet *f, void *poll);                      // its connection is gone: not to be answered
 void fleet_live(struct fleet *f, const Wire__Live *live);               // heard from a worker
 

@@ -305,6 +305,9 @@ static void proof(struct slot *s, struct pipe *pipe, const Wire__HelloProof *m)
 static void command_done(struct proposal *pr, enum outcome st, const struct batch *b)
 {
     struct slot *s = container_of(pr, struct slot, p);
+    Wire__Answer *a = &pr->cmd.answer;
+    if (st == OUTCOME_APPLIED && !a->err && a->body_case == WIRE__ANSWER__BODY_REPORT_ACK)
+        a->report_ack->freed = true;
     if (st == OUTCOME_APPLIED)
         answered(s, &pr->cmd.answer, b->newest);
     else
@@ -367,6 +370,9 @@ static void command(struct slot *s)
     s->p.cmd.answered_up_to = p->m->answered_up_to;
     s->p.done = command_done;
     turn_submit(p->in->conf.turns, &s->p);
+    struct fault f;
+    if (i->body_case == WIRE__ITEM__BODY_WORK_REPORT && p->role == PEER_WORKER && check_work_report(i->work_report, &f) == ERR_OK)
+        fleet_reported(p->in->conf.fleet, p->peer, i->work_report);
 }
 
 static void wait_sequence(struct slot *s, uint64_t number)

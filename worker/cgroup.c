@@ -1,3 +1,7 @@
+/* Happy path: a group of the stock, or one made on the spot; its run is born into it; what is left of it is dropped; a tick later
+ * one job on the thread pool removes all that were dropped, and makes as many for the stock as were taken meanwhile. A name is never
+ * used twice, since a guard or a journal may still name it.
+ */
 #include "cgroup.h"
 #include <dirent.h>
 #include <errno.h>
@@ -7,10 +11,27 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "crypto.h"
+#include "spawn.h"
 
-enum { NESTED_MAX = 8 };
+enum { NESTED_MAX = 8, TICK_MS = 10, STOCK_MAX = 16, LIFE_OCTETS = 4 };
 
-static char base[CGROUP_PATH_MAX - 64]; // "" while there is none
+static char base[CGROUP_PATH_MAX - 80]; // "" while there is none
+static char prefix[CGROUP_OWNER_MAX + 16]; // of names: mc-OWNER-LIFE-
+static uint64_t last_name;
+
+struct stock {
+    struct list at;
+    char path[CGROUP_PATH_MAX];
+};
+static struct list ready = { &ready, &ready };     // made
+static struct list dropped = { &dropped, &dropped };
+static struct list making = { &making, &making }, removing = { &removing, &removing }; // the job's
+static unsigned taken, n_ready;                    // taken: since the last job
+static uv_loop_t *the_loop;
+static uv_timer_t tick;
+static uv_work_t work;
+static bool working;
 
 // The mount point of the v2 hierarchy, and which part of it is mounted there.
 static bool find_mount(char *point, size_t point_size, char *root, size_t root_size)
@@ -59,63 +80,57 @@ static bool put(const char *path, const char *file, const char *text)
     return n == (ssize_t)strlen(text);
 }
 
-bool cgroup_init(void)
+// What a former life of the same owner left empty. What it left running is ended by those who know whose it is.
+static void remove_former(const char *owner)
 {
-    char point[128], root[256], own[256], probe[CGROUP_PATH_MAX], name[CGROUP_PATH_MAX + 32];
-    base[0] = 0;
-    if (!find_mount(point, sizeof point, root, sizeof root) || !find_own(own, sizeof own))
+    char begin[CGROUP_OWNER_MAX + 8], path[CGROUP_PATH_MAX];
+    DIR *d = opendir(base);
+    if (!d)
+        return;
+    size_t n = (size_t)snprintf(begin, sizeof begin, "mc-%s-", owner);
+    for (struct dirent *e; (e = readdir(d));)
+        if (strncmp(e->d_name, begin, n) == 0 && (size_t)snprintf(path, sizeof path, "%s/%s", base, e->d_name) < sizeof path)
+            (void)rmdir(path);
+    closedir(d);
+}
+
+static bool can_make(void)
+{
+    char probe[CGROUP_PATH_MAX], name[CGROUP_PATH_MAX + 32];
+    snprintf(probe, sizeof probe, "%s/mc-probe-%d", base, getpid());
+    if (mkdir(probe, 0755) != 0)
         return false;
+    snprintf(name, sizeof name, "%s/cgroup.kill", probe); // Linux 5.14
+    bool ok = access(name, W_OK) == 0;
+    snprintf(name, sizeof name, "%s/cgroup.procs", probe);
+    ok = ok && access(name, W_OK) == 0;
+    return rmdir(probe) == 0 && ok;
+}
+
+bool cgroup_init(uv_loop_t *loop, const char *owner)
+{
+    char point[128], root[256], own[256];
+    uint8_t life[LIFE_OCTETS];
+    base[0] = 0;
+    the_loop = loop;
+    if (!spawn_knows_groups() || strlen(owner) >= CGROUP_OWNER_MAX || uv_timer_init(loop, &tick) || !find_mount(point, sizeof point, root, sizeof root) ||
+        !find_own(own, sizeof own))
+        return false;
+    uv_unref((uv_handle_t *)&tick);
     const char *below = own;
     size_t n = strlen(root);
     if (strcmp(root, "/") != 0 && strncmp(own, root, n) == 0)
         below = own + n;
     if (strcmp(below, "/") == 0)
         below = "";
-    if (strstr(below, "/..") || (size_t)snprintf(base, sizeof base, "%s%s", point, below) >= sizeof base) {
+    if (strstr(below, "/..") || (size_t)snprintf(base, sizeof base, "%s%s", point, below) >= sizeof base || !can_make()) {
         base[0] = 0;
         return false;
     }
-    snprintf(probe, sizeof probe, "%s/mc-probe-%d", base, getpid());
-    bool ok = mkdir(probe, 0755) == 0;
-    if (ok) {
-        snprintf(name, sizeof name, "%s/cgroup.kill", probe); // Linux 5.14
-        ok = access(name, W_OK) == 0;
-        snprintf(name, sizeof name, "%s/cgroup.procs", probe);
-        ok = ok && access(name, W_OK) == 0;
-        ok = rmdir(probe) == 0 && ok;
-    }
-    if (!ok)
-        base[0] = 0;
-    return ok;
-}
-
-void cgroup_off(void)
-{
-    base[0] = 0;
-}
-
-void cgroup_path(const char *run, char path[CGROUP_PATH_MAX])
-{
-    path[0] = 0;
-    if (base[0])
-        snprintf(path, CGROUP_PATH_MAX, "%s/mc-%s", base, run);
-}
-
-bool cgroup_make(const char *run, char path[CGROUP_PATH_MAX])
-{
-    cgroup_path(run, path);
-    if (path[0] && (mkdir(path, 0755) == 0 || errno == EEXIST))
-        return true;
-    path[0] = 0;
-    return false;
-}
-
-static void add(const char *path, int pid)
-{
-    char text[16];
-    snprintf(text, sizeof text, "%d", pid);
-    if (!put(path, "cgroup.procs", text))
-        return; // it has ended, most likely; were it not so, the sweep of the tree finds it
+    remove_former(owner);
+    crypto_random(life, sizeof life);
+    snprintf(prefix, sizeof prefix, "mc-%s-%02x%02x%02x%02x-", owner, life[0], life[1], life[2], life[3]);
+    return true;
 }
 
 bool cgroup_populated(const char *path)
@@ -169,59 +184,121 @@ void cgroup_remove(const char *path)
     (void)rmdir(path); // still busy: an empty directory stays, and does no harm
 }
 
-bool cgroup_path_ok(const char *path, const char *run)
+bool cgroup_path_ok(const char *path)
 {
-    size_t n = strlen(path), r = strlen(run);
-    return n < CGROUP_PATH_MAX && path[0] == '/' && n > r + 4 && strcmp(path + n - r, run) == 0 &&
-           memcmp(path + n - r - 4, "/mc-", 4) == 0 && !strstr(path, "/../");
+    const char *name = strrchr(path, '/');
+    return strlen(path) < CGROUP_PATH_MAX && path[0] == '/' && name && strncmp(name, "/mc-", 4) == 0 && !strstr(path, "/../");
 }
 
-// ---------------------------------------------------------------- off the loop
-
-static struct list waiting = { &waiting, &waiting }, in_work = { &in_work, &in_work };
-static uv_work_t work;
-static bool working;
+// ---------------------------------------------------------------- the stock
 
 static void work_cb(uv_work_t *w)
 {
     (void)w;
-    list_each(n, tmp, &in_work) {
-        const struct cgroup_task *t = container_of(n, struct cgroup_task, at);
-        if (t->pid)
-            add(t->path, t->pid);
-        else
-            cgroup_remove(t->path);
+    list_each(n, tmp, &removing)
+        cgroup_remove(container_of(n, struct stock, at)->path);
+    list_each(n, tmp, &making) {
+        struct stock *s = container_of(n, struct stock, at);
+        if (mkdir(s->path, 0755) != 0)
+            s->path[0] = 0; // one that is needed is made on the spot, or there is none
     }
 }
 
-static void next(uv_loop_t *loop);
+static void tick_cb(uv_timer_t *t);
+
+static void tick_soon(void)
+{
+    if (!working && !uv_is_active((uv_handle_t *)&tick))
+        uv_timer_start(&tick, tick_cb, TICK_MS, 0);
+}
+
+static void free_all(struct list *l)
+{
+    for (struct list *n; (n = list_pop_front(l));)
+        free(container_of(n, struct stock, at));
+}
 
 static void worked_cb(uv_work_t *w, int status)
 {
-    struct list done;
+    (void)w;
     (void)status;
     working = false;
-    list_init(&done);
-    list_take(&done, &in_work);
-    for (struct list *n; (n = list_pop_front(&done));) {
-        struct cgroup_task *t = container_of(n, struct cgroup_task, at);
-        t->done(t);
+    free_all(&removing);
+    for (struct list *n; (n = list_pop_front(&making));) {
+        struct stock *s = container_of(n, struct stock, at);
+        if (s->path[0] && n_ready < STOCK_MAX) {
+            list_push_back(&ready, &s->at);
+            n_ready++;
+        } else if (s->path[0]) {
+            list_push_back(&dropped, &s->at);
+        } else {
+            free(s);
+        }
     }
-    next(w->loop);
+    if (!list_empty(&dropped))
+        tick_soon();
 }
 
-static void next(uv_loop_t *loop)
+static bool new_path(char path[CGROUP_PATH_MAX])
 {
-    if (working || list_empty(&waiting))
-        return;
-    list_take(&in_work, &waiting);
+    return base[0] && (size_t)snprintf(path, CGROUP_PATH_MAX, "%s/%s%llu", base, prefix, (unsigned long long)++last_name) < CGROUP_PATH_MAX;
+}
+
+static void tick_cb(uv_timer_t *t)
+{
+    (void)t;
+    list_take(&removing, &dropped);
+    for (unsigned want = n_ready + taken < STOCK_MAX ? taken : STOCK_MAX - n_ready; want; want--) {
+        struct stock *s = malloc(sizeof *s);
+        if (!s || !new_path(s->path)) {
+            free(s);
+            break;
+        }
+        list_push_back(&making, &s->at);
+    }
+    taken = 0;
     working = true;
-    if (uv_queue_work(loop, &work, work_cb, worked_cb)) // only without memory for its threads, at the very first
+    if (uv_queue_work(the_loop, &work, work_cb, worked_cb)) // only without memory for its threads, at the very first
         abort();
 }
 
-void cgroup_queue(uv_loop_t *loop, struct cgroup_task *t)
+bool cgroup_take(char path[CGROUP_PATH_MAX])
 {
-    list_push_back(&waiting, &t->at);
-    next(loop);
+    struct list *n = list_pop_front(&ready);
+    path[0] = 0;
+    if (n) {
+        struct stock *s = container_of(n, struct stock, at);
+        memcpy(path, s->path, CGROUP_PATH_MAX);
+        free(s);
+        n_ready--;
+    } else if (!new_path(path) || mkdir(path, 0755) != 0) {
+        path[0] = 0;
+        return false;
+    }
+    taken++;
+    tick_soon();
+    return true;
+}
+
+void cgroup_drop(const char *path)
+{
+    struct stock *s = *path ? malloc(sizeof *s) : NULL;
+    if (!s) {
+        cgroup_remove(path);
+        return;
+    }
+    snprintf(s->path, sizeof s->path, "%s", path);
+    list_push_back(&dropped, &s->at);
+    tick_soon();
+}
+
+void cgroup_off(void)
+{
+    base[0] = 0;
+    for (struct list *n; (n = list_pop_front(&ready));)
+        list_push_back(&dropped, n);
+    n_ready = 0;
+    list_each(n, tmp, &dropped)
+        cgroup_remove(container_of(n, struct stock, at)->path);
+    free_all(&dropped);
 }

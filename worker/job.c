@@ -153,7 +153,7 @@ static void finish(struct job *j)
     job_verdict(&j->facts, &j->result);
     if (j->a)
         drop_content(j);
-    spool_guard_drop(j->conf->spool, j->task, j->session);
+    spool_guard_drop(j->conf->spool, j->session);
     if (j->dropped) {
         if (!j->recording)
             spool_forget(j->conf->spool, j->session);
@@ -220,17 +220,18 @@ static void start_command(struct job *j)
 {
     char why[256];
     struct driver_cmd cmd;
-    const struct tree_id *id = &j->entry.line.id;
+    struct tree_id *id = &j->entry.line.id;
     struct driver_run run = { .driver = (enum driver)j->a->driver, .address = j->a->address, .content = j->a->content, .task = j->task,
                               .session = j->session, .attempt = j->attempt, .run = id->run };
     if (driver_command(&run, &j->conf->user, &cmd) != ERR_OK) {
         fail(j, FAILURE_DESKTOP_LOST, "This worker cannot run commands on such a desktop", NULL);
         return;
     }
+    (void)cgroup_take(id->cgroup);
     struct spool_line guard = guard_line(j, id);
     spool_guard_set(j->conf->spool, &guard); // before there is anything to guard: we may be killed right after
     fault_point("guarded");
-    if (proc_spawn(&cmd, j->a->content, id->run, &proc_cbs, j, &j->proc, why, sizeof why) != ERR_OK) {
+    if (proc_spawn(&cmd, j->a->content, id, &proc_cbs, j, &j->proc, why, sizeof why) != ERR_OK) {
         fail(j, FAILURE_DESKTOP_LOST, "The command could not be started", why);
         return;
     }
@@ -316,17 +317,18 @@ static void break_off(struct job *j)
     event(j, JEV_EXIT_EOF);
 }
 
+static bool end_former_cb(void *u, const struct spool_line *l)
+{
+    (void)u;
+    return tree_end(&l->id) == 0;
+}
+
 static void clear(struct job *j, bool too_long)
 {
-    while (tree_end(&j->former.id) == 0) {
-        spool_guard_remove(j->conf->spool, j->task, j->former.session);
-        if (!spool_guard_find(j->conf->spool, j->task, j->session, j->attempt, &j->former)) {
-            if (j->conf->leased(j->conf->u)) // otherwise it is looked at again
-                event(j, JEV_CLEAN);
-            return;
-        }
-    }
-    if (too_long) {
+    if (spool_guard_each(j->conf->spool, j->task, j->session, j->attempt, end_former_cb, j) == 0) {
+        if (j->conf->leased(j->conf->u)) // otherwise it is looked at again
+            event(j, JEV_CLEAN);
+    } else if (too_long) {
         snprintf(j->text, sizeof j->text, "What attempt %" PRIu32 " left running could not be ended", j->attempt - 1);
         j->facts.failure = FAILURE_DESKTOP_LOST;
         event(j, JEV_GIVE_UP);
@@ -523,9 +525,8 @@ void job_go(struct job *j)
 {
     // Only an attempt that is not the first can have a predecessor.
     if (j->attempt > 1 && j->a->type == TYPE_COMMAND &&
-        spool_guard_find(j->conf->spool, j->task, j->session, j->attempt, &j->former)) {
-        log_info("session_%" PRIu64 ": ending what attempt %" PRIu32 " of task_%" PRIu64 " may have left", j->session,
-                 j->former.attempt, j->task);
+        spool_guard_each(j->conf->spool, j->task, j->session, j->attempt, NULL, NULL)) {
+        log_info("session_%" PRIu64 ": ending what an earlier attempt of task_%" PRIu64 " may have left", j->session, j->task);
         event(j, JEV_GO_CLEAR);
         return;
     }

@@ -40,7 +40,6 @@ struct job {
     struct spool_entry entry;
     struct job_facts facts;
     char text[JOB_TEXT_MAX];      // facts.text
-    struct spool_line former;     // while clearing: what an earlier attempt may have left
     struct proc *proc;
     struct chat *chat;
     uv_timer_t timer, deadline;

@@ -2,7 +2,8 @@
  * there is a slot, and named in the next poll; their output goes out live at once and in reports, one report at a time; a report
  * is acknowledged; an end that is acknowledged is forgotten, and its slot is free.
  * When something changes while a poll is held, a second one is sent: the broker then answers the first one empty. Never more than
- * two; a change that comes then is told by the poll that follows.
+ * two; a change that comes then is told by the poll that follows. A slot that became free is no such change: the broker knows from
+ * the report.
  * The broker away: polls and reports fail, and are tried again for ever, 100 ms to 2 s apart. Everything else goes on.
  * What the broker sends is checked as a stranger's: a session is started at most once, whatever it repeats.
  */
@@ -65,6 +66,7 @@ struct link {
 
     struct peer_call report;
     bool reporting, progress;
+    bool acking;                       // ends are being forgotten because the broker has them
     uv_timer_t report_timer;
     unsigned report_pause_ms;
     unsigned singles;                  // so many reports have one session each: the broker refused one of several
@@ -179,7 +181,6 @@ static void ended_cb(void *u, struct job *j)
     if (l->stopping)
         return;
     report_soon(l, 0);
-    poll_soon(l, 0);
     start_waiting(l);
     look_drained(l);
 }
@@ -195,7 +196,11 @@ static void gone_cb(void *u, struct job *j)
     if (l->stopping)
         return;
     start_waiting(l);
-    poll_soon(l, 0);
+    // The broker knows of an end it has acknowledged, but not that it was one of too many that kept us from taking more.
+    unsigned ended;
+    (void)active(l, &ended);
+    if (!l->acking || ended >= l->conf.slots || l->draining)
+        poll_soon(l, 0);
     look_drained(l);
 }
 
@@ -328,6 +333,17 @@ static void take_ack(struct link *l, const Wire__SessionAck *a)
     }
 }
 
+static void take_acks(struct link *l, const Wire__ReportAck *a)
+{
+    unsigned before = l->n_jobs;
+    l->acking = true;
+    for (size_t i = 0; i < a->n_sessions; i++)
+        take_ack(l, a->sessions[i]);
+    l->acking = false;
+    if (!a->freed && l->n_jobs < before)
+        poll_soon(l, 0); // a broker of an earlier version
+}
+
 static void reported_cb(struct peer_call *c, enum err e, const Wire__Reply *reply)
 {
     struct link *l = container_of(c, struct link, report);
@@ -339,8 +355,7 @@ static void reported_cb(struct peer_call *c, enum err e, const Wire__Reply *repl
     if (!e && reply->answers[0]->body_case != WIRE__ANSWER__BODY_REPORT_ACK)
         e = ERR_BAD_REQUEST;
     if (!e)
-        for (size_t i = 0; i < reply->answers[0]->report_ack->n_sessions; i++)
-            take_ack(l, reply->answers[0]->report_ack->sessions[i]);
+        take_acks(l, reply->answers[0]->report_ack);
     else if (e != ERR_UNAVAILABLE && e != ERR_OUTCOME_UNKNOWN) {
         log_warn("the broker did not take a report: %s", err_name(e));
         l->singles = l->n_jobs; // so that the one it does not like keeps none of the others waiting
@@ -580,6 +595,7 @@ static void send_poll(struct link *l)
         wire__holding__init(one);
         one->session = j->session;
         one->attempt = j->attempt;
+        one->occupies = j->state != JOB_ENDED;
         list[m.n_running++] = one;
     }
     m.poll = ++l->polls;

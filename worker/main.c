@@ -111,7 +111,7 @@ static void end_lost(struct app *a)
             log_warn("what session_%llu left running cannot be ended", (unsigned long long)l->session);
         else
             log_info("session_%llu was running when we were killed: what it left was ended", (unsigned long long)l->session);
-        spool_guard_drop(a->spool, l->task, l->session);
+        spool_guard_drop(a->spool, l->session);
         spool_forget(a->spool, l->session);
     }
     free(a->lost);
@@ -243,7 +243,7 @@ int main(int argc, char **argv)
     if (e)
         die(why, NULL);
     c.spool = a.spool;
-    if (proc_init(a.loop) != ERR_OK)
+    if (proc_init(a.loop, spool_word(a.spool)) != ERR_OK)
         die("cannot look after processes here", strerror(errno));
     end_lost(&a);
     if (fetch_init(a.loop) != ERR_OK || link_new(&c, &a.link) != ERR_OK)

@@ -1,23 +1,22 @@
 /* Happy path: proc_spawn; data_cb reads each pipe to its end; exited_cb tells how the main process ended, which stays a
- * zombie; the owner sweeps until nothing is left and calls proc_close, which reaps it - once it has been put into its control
- * group, since until then its number must stay its own. `let_go` frees once all handles are closed and the group is removed. A pipe that somebody keeps open is closed by proc_close all the same.
+ * zombie; the owner sweeps until nothing is left and calls proc_close, which reaps it. `let_go` frees once all handles are
+ * closed. A pipe that somebody keeps open is closed by proc_close all the same.
  */
 #include "proc.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "check.h"
 #include "clock.h"
 #include "log.h"
+#include "spawn.h"
 
 enum { READ_SIZE = OUTPUT_PIECE_MAX, PIPES = 2, LAST_READS = 16, TEND_MS = 1000, ROOM_MS = 100, CHILDREN_MAX = 4096, PASSES = 4 };
 enum { MARK_LIVE = 1, MARK_END = 2 }; // of processes: a running run's; to be ended
@@ -37,10 +36,9 @@ struct proc {
     uv_poll_t exit;
     uv_timer_t again; // a pipe had no room
     struct pipe_end pipe[PIPES];
-    struct cgroup_task group; // putting it into its group, later removing that
     int pidfd;
-    unsigned open;   // handles that are not closed yet, and 1 while the group is being seen to
-    bool moving, exited, told_eof, closing;
+    unsigned open;   // handles that are not closed yet
+    bool exited, told_eof, closing;
 };
 
 static uv_loop_t *the_loop;
@@ -248,7 +246,7 @@ static void tend_cb(uv_timer_t *t)
 
 // ---------------------------------------------------------------- starting
 
-enum err proc_init(uv_loop_t *loop)
+enum err proc_init(uv_loop_t *loop, const char *owner)
 {
     the_loop = loop;
     for (int fd = 0; fd <= 2; fd++)
@@ -256,7 +254,9 @@ enum err proc_init(uv_loop_t *loop)
             return ERR_IO;
     if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0)
         return ERR_IO;
-    if (!cgroup_init())
+    if (!spawn_init())
+        return ERR_IO;
+    if (!cgroup_init(loop, owner))
         log_info("no control groups can be made here: what a command leaves behind is found by its marks");
     if (uv_timer_init(loop, &tend_timer) || uv_timer_start(&tend_timer, tend_cb, TEND_MS, TEND_MS))
         return ERR_IO;
@@ -286,39 +286,6 @@ static enum err content_fd(const char *content, int *ret)
     return ERR_OK;
 }
 
-// posix_spawn with everything that makes the child a fresh session. 0 or an errno.
-static int spawn(const struct driver_cmd *cmd, int out, int err, int content, pid_t *ret)
-{
-    posix_spawn_file_actions_t fa;
-    posix_spawnattr_t at;
-    sigset_t none, every;
-    int e;
-    sigemptyset(&none);
-    sigfillset(&every);
-    if ((e = posix_spawn_file_actions_init(&fa)))
-        return e;
-    if ((e = posix_spawnattr_init(&at))) {
-        posix_spawn_file_actions_destroy(&fa);
-        return e;
-    }
-    if ((e = posix_spawnattr_setflags(&at, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK)) == 0 &&
-        (e = posix_spawnattr_setsigdefault(&at, &every)) == 0 && (e = posix_spawnattr_setsigmask(&at, &none)) == 0 &&
-        (e = posix_spawn_file_actions_addopen(&fa, 0, "/dev/null", O_RDONLY, 0)) == 0 &&
-        (e = posix_spawn_file_actions_adddup2(&fa, out, 1)) == 0 && (e = posix_spawn_file_actions_adddup2(&fa, err, 2)) == 0 &&
-        (content < 0 || (e = posix_spawn_file_actions_adddup2(&fa, content, 3)) == 0) &&
-        (e = posix_spawn_file_actions_addclosefrom_np(&fa, content < 0 ? 3 : 4)) == 0 &&
-        (e = posix_spawn_file_actions_addchdir_np(&fa, cmd->cwd)) == 0) {
-        union { // execve never writes to them; the prototype is older than const
-            const char *const *in;
-            char *const *out;
-        } argv = { cmd->argv }, env = { cmd->env };
-        e = posix_spawn(ret, cmd->argv[0], &fa, &at, argv.out, env.out);
-    }
-    posix_spawnattr_destroy(&at);
-    posix_spawn_file_actions_destroy(&fa);
-    return e;
-}
-
 static bool handle(struct proc *p, uv_poll_t *h, int fd, void *data, uv_poll_cb cb)
 {
     if (uv_poll_init(the_loop, h, fd))
@@ -346,61 +313,66 @@ static enum err watch(struct proc *p, int out, int err)
     return ok ? ERR_OK : ERR_NO_MEMORY;
 }
 
-static void removed_cb(struct cgroup_task *t)
-{
-    let_go(container_of(t, struct proc, group));
-}
-
-// The last of its life: nobody needs its number any more.
 static void reap(struct proc *p)
 {
     list_remove(&p->at);
     if (waitpid(p->id.pid, NULL, WNOHANG) == 0)
         orphans_seen = true; // it cannot be ended now: tend_cb goes on trying, and reaps it
-    if (p->id.cgroup[0]) {
-        p->group = (struct cgroup_task){ .path = p->id.cgroup, .done = removed_cb };
-        p->open++;
-        cgroup_queue(the_loop, &p->group);
+    cgroup_drop(p->id.cgroup);
+}
+
+struct pipes {
+    int out[2], err[2], content;
+};
+
+static void close_pipes(const struct pipes *f)
+{
+    const int fd[] = { f->out[0], f->out[1], f->err[0], f->err[1], f->content };
+    for (unsigned i = 0; i < sizeof fd / sizeof *fd; i++)
+        if (fd[i] >= 0)
+            close(fd[i]);
+}
+
+static enum err open_pipes(struct pipes *f, const char *content)
+{
+    *f = (struct pipes){ { -1, -1 }, { -1, -1 }, -1 };
+    // Only our ends are non-blocking: the command expects ordinary pipes.
+    if (pipe2(f->out, O_CLOEXEC) || pipe2(f->err, O_CLOEXEC) || fcntl(f->out[0], F_SETFL, O_NONBLOCK) ||
+        fcntl(f->err[0], F_SETFL, O_NONBLOCK))
+        return ERR_IO;
+    return content ? content_fd(content, &f->content) : ERR_OK;
+}
+
+static void close_handles(struct proc *p)
+{
+    uv_handle_t *h[] = { (uv_handle_t *)&p->again, (uv_handle_t *)&p->exit, (uv_handle_t *)&p->pipe[0].poll, (uv_handle_t *)&p->pipe[1].poll };
+    p->closing = true;
+    n_procs++;
+    for (unsigned i = 0, n = p->open; i < n; i++) { // they were made in this order
+        h[i]->data = p;
+        uv_close(h[i], freed_cb);
     }
 }
 
-static void moved_cb(struct cgroup_task *t)
-{
-    struct proc *p = container_of(t, struct proc, group);
-    p->moving = false;
-    if (p->closing)
-        reap(p);
-    let_go(p);
-}
-
-enum err proc_spawn(const struct driver_cmd *cmd, const char *content, const char *run, const struct proc_cbs *cbs, void *u,
+enum err proc_spawn(const struct driver_cmd *cmd, const char *content, const struct tree_id *id, const struct proc_cbs *cbs, void *u,
                     struct proc **ret, char *why, size_t why_size)
 {
-    int out[2] = { -1, -1 }, err[2] = { -1, -1 }, content_in = -1;
-    bool running = false;
-    pid_t pid = 0;
+    struct pipes f = { { -1, -1 }, { -1, -1 }, -1 };
     struct proc *p = calloc(1, sizeof *p);
     if (!p) {
         snprintf(why, why_size, "out of memory");
+        cgroup_drop(id->cgroup);
         return ERR_NO_MEMORY;
     }
     p->cbs = cbs;
     p->u = u;
-    p->pidfd = -1;
+    p->id = *id;
     list_init(&p->at);
-    snprintf(p->id.run, sizeof p->id.run, "%s", run);
-    tree_boot_id(p->id.boot);
-    if (pipe2(out, O_CLOEXEC) || pipe2(err, O_CLOEXEC) || (cmd->content_by_fd && content_fd(content, &content_in) != ERR_OK)) {
+    if (open_pipes(&f, cmd->content_by_fd ? content : NULL) != ERR_OK) {
         snprintf(why, why_size, "%s", strerror(errno));
         goto fail;
     }
-    // Only our ends are non-blocking: the command expects ordinary pipes.
-    if (fcntl(out[0], F_SETFL, O_NONBLOCK) || fcntl(err[0], F_SETFL, O_NONBLOCK)) {
-        snprintf(why, why_size, "%s", strerror(errno));
-        goto fail;
-    }
-    (void)cgroup_make(run, p->id.cgroup);
-    int e = spawn(cmd, out[1], err[1], content_in, &pid);
+    int e = spawn(&(struct spawn){ cmd, f.out[1], f.err[1], f.content, id->cgroup }, &p->id.pid, &p->pidfd);
     if (e) {
         if (access(cmd->cwd, X_OK) != 0)
             snprintf(why, why_size, "the home directory %s: %s", cmd->cwd, strerror(errno));
@@ -408,63 +380,29 @@ enum err proc_spawn(const struct driver_cmd *cmd, const char *content, const cha
             snprintf(why, why_size, "%s: %s", cmd->argv[0], strerror(e));
         goto fail;
     }
-    running = true;
-    p->id.pid = pid;
-    p->id.start = tree_start_time(pid);
-    p->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-    if (p->pidfd < 0) {
-        snprintf(why, why_size, "pidfd_open: %s", strerror(errno));
-        goto fail;
-    }
-    (void)fcntl(p->pidfd, F_SETFD, FD_CLOEXEC);
-    if (watch(p, out[0], err[0]) != ERR_OK) {
+    p->id.start = tree_start_time(p->id.pid);
+    if (watch(p, f.out[0], f.err[0]) != ERR_OK) {
         snprintf(why, why_size, "out of memory");
+        kill(-p->id.pid, SIGKILL); // it ran for a moment, and must not go on unwatched
+        cgroup_kill(p->id.cgroup);
+        waitpid(p->id.pid, NULL, 0);
+        orphans_seen = true;
         goto fail;
     }
-    close(out[1]);
-    close(err[1]);
-    if (content_in >= 0)
-        close(content_in);
+    f.out[0] = f.err[0] = -1;
+    close_pipes(&f);
     list_push_back(&all, &p->at);
     n_procs++;
-    if (p->id.cgroup[0]) { // what it starts before it is in has its mark all the same
-        p->group = (struct cgroup_task){ .path = p->id.cgroup, .pid = pid, .done = moved_cb };
-        p->moving = true;
-        p->open++;
-        cgroup_queue(the_loop, &p->group);
-    }
     *ret = p;
     return ERR_OK;
 
 fail:
-    if (running) { // it ran for a moment, and must not go on unwatched
-        kill(-pid, SIGKILL);
-        cgroup_kill(p->id.cgroup);
-        waitpid(pid, NULL, 0);
-        orphans_seen = true;
-    }
-    cgroup_remove(p->id.cgroup);
-    for (int i = 0; i < 2; i++) {
-        if (out[i] >= 0)
-            close(out[i]);
-        if (err[i] >= 0)
-            close(err[i]);
-    }
-    if (content_in >= 0)
-        close(content_in);
-    if (p->open == 0) {
-        if (p->pidfd >= 0)
-            close(p->pidfd);
+    close_pipes(&f);
+    cgroup_drop(id->cgroup);
+    if (p->open)
+        close_handles(p);
+    else
         free(p);
-        return ERR_IO;
-    }
-    p->closing = true;
-    n_procs++;
-    uv_handle_t *h[] = { (uv_handle_t *)&p->again, (uv_handle_t *)&p->exit, (uv_handle_t *)&p->pipe[0].poll, (uv_handle_t *)&p->pipe[1].poll };
-    for (unsigned i = 0, n = p->open; i < n; i++) { // they were made in this order
-        h[i]->data = p;
-        uv_close(h[i], freed_cb);
-    }
     return ERR_IO;
 }
 
@@ -499,7 +437,7 @@ unsigned proc_sweep(struct proc *p)
     if (populated)
         cgroup_kill(p->id.cgroup);
     unsigned living = end_leftovers(p, false);
-    return living || cgroup_populated(p->id.cgroup) ? living + 1 : 0;
+    return living || (populated && cgroup_populated(p->id.cgroup)) ? living + 1 : 0;
 }
 
 void proc_close(struct proc *p)
@@ -515,8 +453,7 @@ void proc_close(struct proc *p)
         close_pipe(e);
     }
     p->closing = true;
-    if (!p->moving)
-        reap(p); // else moved_cb does
+    reap(p);
     uv_poll_stop(&p->exit);
     uv_timer_stop(&p->again);
     uv_close((uv_handle_t *)&p->exit, freed_cb);
@@ -530,6 +467,7 @@ void proc_flush(unsigned ms)
         uv_run(the_loop, UV_RUN_NOWAIT);
         usleep(1000);
     }
+    cgroup_off();
 }
 
 void proc_kill_all(unsigned ms)

@@ -1,8 +1,9 @@
-/* Happy path of a session: spool_start queues it; at the end of the turn one job on the thread pool writes and syncs all that
- * gathered (while it does, the next gather); done; spool_process; spool_end writes N.end, which sync_timer has synced if it is
- * still there 100 ms later; spool_forget notes that it is over, and has it removed. Only one job of the thread pool runs at a time, and the
- * journal is written by it or, while none runs, by the loop.
- * The journal is written anew, with what still counts, when it has grown past JOURNAL_MAX.
+/* Happy path of a session: spool_start queues it; at the end of the turn what gathered is written to the journal, and one job on the
+ * thread pool syncs it (while it does, the next gather); done; spool_process; spool_end, whose line sync_timer has synced
+ * within 100 ms, unless the next start was quicker; spool_forget. What needs no hurry is put into `lines`, which go with the
+ * next write, at the latest at the end of the turn. Only the loop writes the journal.
+ * An end that is too long for a line is a file of its own, N.end.
+ * The journal is written anew, with what still counts, when it has grown well past that.
  */
 #include "spool.h"
 #include <dirent.h>
@@ -15,151 +16,45 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "conf.h"
 #include "crypto.h"
+#include "guard.h"
 #include "log.h"
 
-enum { SUM_CHARS = 16, END_HEAD = 8, SYNC_MS = 100, FLUSH_MS = 2000, JOURNAL_MAX = 4 * 1024 * 1024, NAMES_MAX = 64, PATH_MAX_OCTETS = 4096 + 64 };
-static const char end_magic[END_HEAD] = "mc-end-1"; // no NUL: eight octets
-
-// ---------------------------------------------------------------- lines and records (pure)
-
-static void sum(char out[SUM_CHARS + 1], const void *p, size_t n)
-{
-    uint8_t h[HASH_SIZE];
-    crypto_hash(h, p, n);
-    for (int i = 0; i < SUM_CHARS / 2; i++)
-        snprintf(out + 2 * i, 3, "%02x", h[i]);
-}
-
-// An empty word would be read as its neighbour.
-static const char *word(const char *s)
-{
-    return *s ? s : "-";
-}
-
-void spool_line_put(struct buf *b, const struct spool_line *l)
-{
-    char check[SUM_CHARS + 1];
-    size_t from = b->len;
-    buf_printf(b, "%c %" PRIu64 " %" PRIu64 " %" PRIu32 " %s %s %d %" PRIu64 " %s", (char)l->kind, l->session, l->task, l->attempt,
-               word(l->id.run), word(l->id.boot), (int)l->id.pid, l->id.start, word(l->id.cgroup));
-    if (b->err)
-        return;
-    sum(check, b->data + from, b->len - from);
-    buf_printf(b, " %s\n", check);
-}
-
-static bool take_word(char *out, size_t size, const char *w)
-{
-    return (size_t)snprintf(out, size, "%s", strcmp(w, "-") == 0 ? "" : w) < size;
-}
-
-static bool take_number(const char *w, uint64_t max, uint64_t *ret)
-{
-    uint64_t v = 0;
-    if (!*w)
-        return false;
-    for (; *w; w++) {
-        if (*w < '0' || *w > '9' || v > (UINT64_MAX - 9) / 10)
-            return false;
-        v = v * 10 + (uint64_t)(*w - '0');
-    }
-    *ret = v;
-    return v <= max;
-}
-
-bool spool_line_parse(const char *text, size_t n, struct spool_line *ret)
-{
-    char line[SPOOL_LINE_MAX], check[SUM_CHARS + 1], *w[9], *save = NULL;
-    struct spool_line l = { 0 };
-    uint64_t attempt, pid;
-    if (n < SUM_CHARS + 2 || n >= sizeof line || memchr(text, 0, n))
-        return false;
-    memcpy(line, text, n);
-    line[n] = 0;
-    sum(check, line, n - SUM_CHARS - 1);
-    if (strcmp(line + n - SUM_CHARS, check) != 0 || line[n - SUM_CHARS - 1] != ' ')
-        return false;
-    line[n - SUM_CHARS - 1] = 0;
-    for (int i = 0; i < 9; i++)
-        if (!(w[i] = strtok_r(i ? NULL : line, " ", &save)))
-            return false;
-    if (strtok_r(NULL, " ", &save) || w[0][1] || !strchr("SPF", w[0][0]))
-        return false;
-    l.kind = (enum spool_kind)w[0][0];
-    if (!take_number(w[1], INT64_MAX, &l.session) || l.session == 0 || !take_number(w[2], INT64_MAX, &l.task) ||
-        !take_number(w[3], UINT32_MAX, &attempt) || !take_word(l.id.run, sizeof l.id.run, w[4]) ||
-        !take_word(l.id.boot, sizeof l.id.boot, w[5]) || !take_number(w[6], INT32_MAX, &pid) ||
-        !take_number(w[7], UINT64_MAX, &l.id.start) || !take_word(l.id.cgroup, sizeof l.id.cgroup, w[8]))
-        return false;
-    if (l.id.cgroup[0] && !cgroup_path_ok(l.id.cgroup, l.id.run))
-        return false;
-    l.attempt = (uint32_t)attempt;
-    l.id.pid = (pid_t)pid;
-    *ret = l;
-    return true;
-}
-
-void spool_end_put(struct buf *b, const Wire__SessionReport *r)
-{
-    size_t n = wire__session_report__get_packed_size(r);
-    buf_put(b, end_magic, END_HEAD);
-    size_t hash_at = b->len;
-    if (!buf_reserve(b, HASH_SIZE + n))
-        return;
-    b->len += HASH_SIZE;
-    b->len += wire__session_report__pack(r, b->data + b->len);
-    crypto_hash(b->data + hash_at, b->data + hash_at + HASH_SIZE, n);
-}
-
-Wire__SessionReport *spool_end_parse(const uint8_t *p, size_t n)
-{
-    uint8_t h[HASH_SIZE];
-    if (n < END_HEAD + HASH_SIZE || memcmp(p, end_magic, END_HEAD) != 0)
-        return NULL;
-    crypto_hash(h, p + END_HEAD + HASH_SIZE, n - END_HEAD - HASH_SIZE);
-    if (memcmp(h, p + END_HEAD, HASH_SIZE) != 0)
-        return NULL;
-    Wire__SessionReport *r = wire__session_report__unpack(NULL, n - END_HEAD - HASH_SIZE, p + END_HEAD + HASH_SIZE);
-    if (r && (r->session == 0 || !r->ended)) {
-        wire__session_report__free_unpacked(r, NULL);
-        r = NULL;
-    }
-    return r;
-}
+enum { SYNC_MS = 100, FLUSH_MS = 2000, JOURNAL_MIN = 2 * 1024 * 1024, LINES_MAX = 64 * 1024 * 1024, NAMES_MAX = 64 };
 
 // ---------------------------------------------------------------- files
 
 struct live { // a session the journal must still name
     struct list at;
     struct spool_line line;
+    uint8_t *end;  // once it has ended: its line
+    size_t n_end;
 };
 
-struct gone { // task 0: N.end of the session, else its guard
-    uint64_t task, session;
-};
-
-struct end {
+struct end { // a file
     uint64_t session;
     size_t n;
 };
 
 struct spool {
     uv_loop_t *loop;
-    char *dir, *guard;
     int dir_fd, journal, lock;
-    size_t journal_size;
+    char word[SPOOL_WORD_MAX];
+    struct guard *guard;
+    size_t journal_size, journal_least; // least: with nothing but what still counted when it was last written anew
     struct list waiting, in_work; // of spool_entry
     struct list live;
-    struct buf pending;           // lines to be written when the job on the pool is done
-    struct buf batch;             // lines the job writes
+    struct buf lines;             // to be written
     uint64_t *unsynced, *syncing; // sessions whose N.end is not synced; those the job syncs
     size_t n_unsynced, cap_unsynced, n_syncing, cap_syncing;
+    bool journal_unsynced;        // there are ends in it that are not synced
+    bool sync_journal;            // the job does
     bool sync_due;                // sync_timer rang
-    struct end *ends;             // what lies in the directory, for spool_octets() alone
+    struct end *ends;             // files that lie in the directory
     size_t n_ends, cap_ends;
     uint64_t ends_octets;
-    struct gone *gone, *going;    // files to be removed; those the job removes
+    uint64_t *gone, *going;       // sessions whose N.end is to be removed; those the job removes
     size_t n_gone, cap_gone, n_going, cap_going;
     enum err batch_err;
     uv_work_t work;
@@ -240,7 +135,7 @@ static struct live *live_find(struct spool *s, uint64_t session)
 
 static bool live_add(struct spool *s, const struct spool_line *line)
 {
-    struct live *l = malloc(sizeof *l);
+    struct live *l = calloc(1, sizeof *l);
     if (!l)
         return false;
     l->line = *line;
@@ -254,7 +149,26 @@ static void live_drop(struct spool *s, uint64_t session)
     if (!l)
         return;
     list_remove(&l->at);
+    free(l->end);
     free(l);
+}
+
+// What an ended session is remembered by: its line. False: no memory.
+static bool live_end(struct spool *s, uint64_t session, const void *line, size_t n)
+{
+    struct spool_line none = { .kind = SPOOL_START, .session = session }; // it could not even be recorded
+    struct live *l = live_find(s, session);
+    uint8_t *copy = malloc(n);
+    if (!copy || (!l && !live_add(s, &none))) {
+        free(copy);
+        return false;
+    }
+    l = live_find(s, session);
+    free(l->end);
+    memcpy(copy, line, n);
+    l->end = copy;
+    l->n_end = n;
+    return true;
 }
 
 // A journal with nothing but what still counts, in the place of the old one. The old one stays in use while it is not there; but once
@@ -262,9 +176,14 @@ static void live_drop(struct spool *s, uint64_t session)
 static enum err journal_fresh(struct spool *s)
 {
     struct buf b;
-    buf_init(&b, JOURNAL_MAX);
+    buf_init(&b, LINES_MAX);
     list_each(n, tmp, &s->live) {
-        struct spool_line l = container_of(n, struct live, at)->line;
+        const struct live *v = container_of(n, struct live, at);
+        struct spool_line l = v->line;
+        if (v->end) {
+            buf_put(&b, v->end, v->n_end);
+            continue;
+        }
         l.kind = SPOOL_START;
         spool_line_put(&b, &l);
         l.kind = SPOOL_PROCESS;
@@ -280,43 +199,46 @@ static enum err journal_fresh(struct spool *s)
             if (s->journal >= 0)
                 close(s->journal);
             s->journal = fd;
-            s->journal_size = b.len;
+            s->journal_size = s->journal_least = b.len;
+            s->torn = s->journal_unsynced = false;
         }
     }
     buf_fini(&b);
     return e == ERR_AGAIN ? ERR_IO : e;
 }
 
-// ---------------------------------------------------------------- the job on the thread pool
-
-static bool guard_name(const struct spool *s, uint64_t task, uint64_t session, char *out, size_t size)
+// Writes what gathered. False: it is not all there, and none of it will be tried again.
+static bool flush(struct spool *s)
 {
-    return (size_t)snprintf(out, size, "%s/%" PRIu64 ".%" PRIu64, s->guard, task, session) < size;
+    bool ok = !s->lines.err;
+    if (ok && s->lines.len) {
+        ok = (!s->torn || write_all(s->journal, (const uint8_t *)"\n", 1)) && write_all(s->journal, s->lines.data, s->lines.len);
+        s->torn = !ok;
+        s->journal_size += s->lines.len;
+    }
+    if (!ok)
+        log_error("the spool's journal cannot be written");
+    buf_reset(&s->lines);
+    return ok;
 }
 
-static void remove_file(const struct spool *s, const struct gone *g)
+// ---------------------------------------------------------------- the job on the thread pool
+
+static void remove_end(const struct spool *s, uint64_t session)
 {
-    char name[PATH_MAX_OCTETS];
-    if (!g->task) {
-        end_name(name, g->session);
-        (void)unlinkat(s->dir_fd, name, 0); // most have none that anyone waits for
-    } else if (guard_name(s, g->task, g->session, name, sizeof name)) {
-        (void)unlink(name);
-    }
+    char name[NAMES_MAX];
+    end_name(name, session);
+    (void)unlinkat(s->dir_fd, name, 0);
 }
 
 static void work_cb(uv_work_t *w)
 {
     struct spool *s = w->data;
-    s->batch_err = ERR_OK;
-    if (s->batch.len) {
-        bool written = write_all(s->journal, s->batch.data, s->batch.len);
-        s->torn = !written;
-        s->batch_err = written && fdatasync(s->journal) == 0 ? ERR_OK : ERR_IO;
-    }
     bool any = false;
+    if (s->sync_journal && !s->batch_err && fdatasync(s->journal) != 0)
+        s->batch_err = ERR_IO;
     for (size_t i = 0; i < s->n_going; i++)
-        remove_file(s, &s->going[i]);
+        remove_end(s, s->going[i]);
     for (size_t i = 0; i < s->n_syncing; i++) {
         char name[NAMES_MAX];
         end_name(name, s->syncing[i]);
@@ -332,15 +254,6 @@ static void work_cb(uv_work_t *w)
         log_error("the spool cannot be synced: %s", strerror(errno));
 }
 
-static void append(struct spool *s, const struct buf *b)
-{
-    s->torn = b->err || !write_all(s->journal, b->data, b->len);
-    if (s->torn)
-        log_error("the spool's journal cannot be written");
-    else
-        s->journal_size += b->len;
-}
-
 static void next_work(struct spool *s);
 
 static void worked_cb(uv_work_t *w, int status)
@@ -351,63 +264,56 @@ static void worked_cb(uv_work_t *w, int status)
     s->working = false;
     list_init(&done);
     list_take(&done, &s->in_work);
-    if (!e)
-        s->journal_size += s->batch.len;
-    else
-        log_error("the spool's journal cannot be written");
+    if (e)
+        log_error("the spool's journal cannot be synced");
     for (struct list *n; (n = list_pop_front(&done));) {
         struct spool_entry *en = container_of(n, struct spool_entry, at);
         if (!e && !live_add(s, &en->line))
             e = ERR_NO_MEMORY;
         en->done(en, e);
     }
-    if (s->pending.len && !s->working) { // what the loop had to say meanwhile; not synced
-        append(s, &s->pending);
-        buf_reset(&s->pending);
-    }
-    if (s->journal_size > JOURNAL_MAX / 2 && journal_fresh(s) != ERR_OK && !s->size_warned) {
+    if (s->journal_size > JOURNAL_MIN && s->journal_size > 2 * s->journal_least && flush(s) && journal_fresh(s) != ERR_OK &&
+        !s->size_warned) {
         s->size_warned = true;
         log_error("the spool's journal cannot be written anew: %s", strerror(errno));
     }
     next_work(s);
 }
 
+static void swap(uint64_t **a, size_t *n_a, size_t *cap_a, uint64_t **b, size_t *n_b, size_t *cap_b)
+{
+    uint64_t *list = *a;
+    size_t cap = *cap_a;
+    *a = *b;
+    *n_a = *n_b;
+    *cap_a = *cap_b;
+    *b = list;
+    *n_b = 0;
+    *cap_b = cap;
+}
+
 static void next_work(struct spool *s)
 {
     if (s->working)
         return;
-    buf_reset(&s->batch);
-    if (s->torn && !list_empty(&s->waiting))
-        buf_putc(&s->batch, '\n');
     for (struct list *n; (n = list_pop_front(&s->waiting));) {
-        struct spool_entry *e = container_of(n, struct spool_entry, at);
         list_push_back(&s->in_work, n);
-        spool_line_put(&s->batch, &e->line);
+        spool_line_put(&s->lines, &container_of(n, struct spool_entry, at)->line);
     }
+    bool sync = !list_empty(&s->in_work) || (s->sync_due && s->journal_unsynced);
+    s->batch_err = flush(s) ? ERR_OK : ERR_IO;
     s->n_syncing = 0;
-    if (s->sync_due) {
-        uint64_t *swap = s->syncing;
-        size_t cap = s->cap_syncing;
-        s->syncing = s->unsynced;
-        s->n_syncing = s->n_unsynced;
-        s->cap_syncing = s->cap_unsynced;
-        s->unsynced = swap;
-        s->n_unsynced = 0;
-        s->cap_unsynced = cap;
-        s->sync_due = false;
-    }
-    struct gone *swap_gone = s->going;
-    size_t cap_gone = s->cap_going;
-    s->going = s->gone;
-    s->n_going = s->n_gone;
-    s->cap_going = s->cap_gone;
-    s->gone = swap_gone;
-    s->n_gone = 0;
-    s->cap_gone = cap_gone;
-    if (list_empty(&s->in_work) && s->n_syncing == 0 && s->n_going == 0)
+    if (s->sync_due)
+        swap(&s->syncing, &s->n_syncing, &s->cap_syncing, &s->unsynced, &s->n_unsynced, &s->cap_unsynced);
+    swap(&s->going, &s->n_going, &s->cap_going, &s->gone, &s->n_gone, &s->cap_gone);
+    s->sync_due = false;
+    if (!sync && s->n_syncing == 0 && s->n_going == 0)
         return;
+    s->sync_journal = sync;
+    if (sync)
+        s->journal_unsynced = false;
     s->working = true;
-    if (s->batch.err || uv_queue_work(s->loop, &s->work, work_cb, worked_cb)) {
+    if (uv_queue_work(s->loop, &s->work, work_cb, worked_cb)) {
         s->batch_err = ERR_NO_MEMORY;
         worked_cb(&s->work, 0);
     }
@@ -415,7 +321,9 @@ static void next_work(struct spool *s)
 
 static void turn_cb(uv_timer_t *t)
 {
-    next_work(t->data);
+    struct spool *s = t->data;
+    (void)flush(s);
+    next_work(s);
 }
 
 static void work_soon(struct spool *s)
@@ -425,72 +333,75 @@ static void work_soon(struct spool *s)
 }
 
 // Removes a file off the loop: a busy file system can take its time.
-static void remove_soon(struct spool *s, uint64_t task, uint64_t session)
+static void remove_soon(struct spool *s, uint64_t session)
 {
-    struct gone g = { task, session };
     if (s->n_gone == s->cap_gone) {
         size_t cap = s->cap_gone ? s->cap_gone * 2 : 64;
-        struct gone *more = realloc(s->gone, cap * sizeof *more);
+        uint64_t *more = realloc(s->gone, cap * sizeof *more);
         if (!more) {
-            remove_file(s, &g);
+            remove_end(s, session);
             return;
         }
         s->gone = more;
         s->cap_gone = cap;
     }
-    s->gone[s->n_gone++] = g;
+    s->gone[s->n_gone++] = session;
     work_soon(s);
 }
 
 static void sync_cb(uv_timer_t *t)
 {
     struct spool *s = t->data;
-    s->sync_due = s->n_unsynced > 0;
+    s->sync_due = s->n_unsynced > 0 || s->journal_unsynced;
     next_work(s);
 }
 
-// A line that needs no sync.
+static void sync_soon(struct spool *s)
+{
+    if (!uv_is_active((uv_handle_t *)&s->sync_timer))
+        uv_timer_start(&s->sync_timer, sync_cb, SYNC_MS, 0);
+}
+
+// A line that needs no hurry.
 static void note(struct spool *s, const struct spool_line *l)
 {
-    if (s->working) {
-        spool_line_put(&s->pending, l);
-        return;
-    }
-    struct buf b;
-    buf_init(&b, SPOOL_LINE_MAX);
-    if (s->torn)
-        buf_putc(&b, '\n');
-    spool_line_put(&b, l);
-    append(s, &b);
-    buf_fini(&b);
+    spool_line_put(&s->lines, l);
+    work_soon(s);
 }
 
 // ---------------------------------------------------------------- how much it holds
 
-static void end_gone(struct spool *s, uint64_t session)
+static bool end_gone(struct spool *s, uint64_t session)
 {
     for (size_t i = 0; i < s->n_ends; i++)
         if (s->ends[i].session == session) {
             s->ends_octets -= s->ends[i].n;
             s->ends[i] = s->ends[--s->n_ends];
-            return;
+            return true;
         }
+    return false;
 }
 
-// Written, perhaps over an earlier one of the same session.
-static void end_there(struct spool *s, uint64_t session, size_t n)
+// Written, perhaps over an earlier one of the same session. False: no memory to remember it.
+static bool end_there(struct spool *s, uint64_t session, size_t n)
 {
-    end_gone(s, session);
+    (void)end_gone(s, session);
     if (s->n_ends == s->cap_ends) {
         size_t cap = s->cap_ends ? s->cap_ends * 2 : 64;
         struct end *more = realloc(s->ends, cap * sizeof *more);
         if (!more)
-            return; // a figure is a little too small
+            return false;
         s->ends = more;
         s->cap_ends = cap;
     }
     s->ends[s->n_ends++] = (struct end){ session, n };
     s->ends_octets += n;
+    return true;
+}
+
+const char *spool_word(const struct spool *s)
+{
+    return s->word;
 }
 
 uint64_t spool_octets(const struct spool *s)
@@ -553,25 +464,62 @@ static enum err own_dir(const char *dir, char *why, size_t why_size)
     return ERR_OK;
 }
 
-static void read_journal(struct spool *s, const struct buf *b)
+static bool take_line(struct spool *s, const struct spool_line *l)
+{
+    struct live *have = live_find(s, l->session);
+    if (l->kind == SPOOL_START && !have)
+        return live_add(s, l);
+    if (l->kind == SPOOL_PROCESS && have) {
+        have->line.id.pid = l->id.pid;
+        have->line.id.start = l->id.start;
+        memcpy(have->line.id.cgroup, l->id.cgroup, sizeof l->id.cgroup);
+    } else if (l->kind == SPOOL_FORGET) {
+        live_drop(s, l->session);
+    }
+    return true;
+}
+
+static enum err read_journal(struct spool *s, const struct buf *b)
 {
     for (size_t at = 0; at < b->len;) {
         const uint8_t *end = memchr(b->data + at, '\n', b->len - at);
         size_t n = end ? (size_t)(end - (b->data + at)) : b->len - at;
+        const char *text = (const char *)b->data + at;
         struct spool_line l;
+        Wire__SessionReport *r;
+        bool ok = true;
         // A line cut by a power cut is one that was not synced: nothing was started by it.
-        if (spool_line_parse((const char *)b->data + at, n, &l)) {
-            struct live *have = live_find(s, l.session);
-            if (l.kind == SPOOL_START && !have)
-                (void)!live_add(s, &l);
-            else if (l.kind == SPOOL_PROCESS && have) {
-                have->line.id.pid = l.id.pid;
-                have->line.id.start = l.id.start;
-                memcpy(have->line.id.cgroup, l.id.cgroup, sizeof l.id.cgroup);
-            } else if (l.kind == SPOOL_FORGET)
-                live_drop(s, l.session);
+        if (spool_line_parse(text, n, &l)) {
+            ok = take_line(s, &l);
+        } else if (end && (r = spool_report_parse(text, n))) {
+            ok = live_end(s, r->session, text, n + 1);
+            wire__session_report__free_unpacked(r, NULL);
         }
+        if (!ok)
+            return ERR_NO_MEMORY;
         at += n + 1;
+    }
+    return ERR_OK;
+}
+
+// What the guards of a former life say of sessions it has not ended is the latest that is known of their processes.
+static bool keep_guard_cb(void *u, const struct spool_line *l)
+{
+    struct live *have = live_find(u, l->session);
+    if (!have || have->end)
+        return false;
+    have->line.id = l->id;
+    return true;
+}
+
+static void tell_found(struct spool *s, const struct spool_found *found)
+{
+    list_each(n, tmp, &s->live) {
+        const struct live *l = container_of(n, struct live, at);
+        if (l->end)
+            found->ended(found->u, spool_report_parse((const char *)l->end, l->n_end - 1));
+        else
+            found->lost(found->u, &l->line);
     }
 }
 
@@ -599,16 +547,13 @@ static void read_ends(struct spool *s, const struct spool_found *found)
         struct buf b;
         buf_init(&b, SPOOL_END_MAX);
         Wire__SessionReport *r = NULL;
-        if (take_number(digits, INT64_MAX, &session) && get_file(s->dir_fd, f->d_name, &b) == ERR_OK)
+        if (conf_number(digits, 1, INT64_MAX, &session) && get_file(s->dir_fd, f->d_name, &b) == ERR_OK)
             r = spool_end_parse(b.data, b.len);
         size_t octets = b.len;
         buf_fini(&b);
         if (r && r->session == session) {
-            const struct live *l = live_find(s, session);
-            if (l) // it was swept before its end was written
-                spool_guard_remove(s, l->line.task, session);
             live_drop(s, session);
-            end_there(s, session, octets);
+            (void)!end_there(s, session, octets); // a figure is a little too small, and a file stays
             found->ended(found->u, r);
             continue;
         }
@@ -620,6 +565,17 @@ static void read_ends(struct spool *s, const struct spool_found *found)
         (void)renameat(s->dir_fd, f->d_name, s->dir_fd, bad);
     }
     closedir(d);
+}
+
+static void make_word(const char *dir, char word[SPOOL_WORD_MAX])
+{
+    uint8_t h[HASH_SIZE];
+    char *real = realpath(dir, NULL);
+    const char *path = real ? real : dir;
+    crypto_hash(h, path, strlen(path));
+    free(real);
+    for (size_t i = 0; i < (SPOOL_WORD_MAX - 1) / 2; i++)
+        snprintf(word + 2 * i, 3, "%02x", h[i]);
 }
 
 enum err spool_open(uv_loop_t *loop, const char *dir, const char *guard_dir, const struct spool_found *found, struct spool **ret,
@@ -636,15 +592,8 @@ enum err spool_open(uv_loop_t *loop, const char *dir, const char *guard_dir, con
     list_init(&s->waiting);
     list_init(&s->in_work);
     list_init(&s->live);
-    buf_init(&s->pending, JOURNAL_MAX);
-    buf_init(&s->batch, JOURNAL_MAX);
-    buf_init(&b, (size_t)JOURNAL_MAX * 4);
-    s->dir = strdup(dir);
-    s->guard = strdup(guard_dir);
-    if (!s->dir || !s->guard) {
-        snprintf(why, why_size, "out of memory");
-        goto fail;
-    }
+    buf_init(&s->lines, LINES_MAX);
+    buf_init(&b, LINES_MAX);
     if (own_dir(dir, why, why_size) != ERR_OK || own_dir(guard_dir, why, why_size) != ERR_OK)
         goto fail;
     s->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
@@ -663,10 +612,19 @@ enum err spool_open(uv_loop_t *loop, const char *dir, const char *guard_dir, con
         snprintf(why, why_size, "the journal in %s cannot be read", dir);
         goto fail;
     }
-    read_journal(s, &b);
+    e = read_journal(s, &b);
+    if (e) {
+        snprintf(why, why_size, "out of memory for the journal in %s", dir);
+        goto fail;
+    }
     read_ends(s, found);
-    list_each(n, tmp, &s->live)
-        found->lost(found->u, &container_of(n, struct live, at)->line);
+    make_word(dir, s->word);
+    e = guard_open(guard_dir, s->word, keep_guard_cb, s, &s->guard);
+    if (e) {
+        snprintf(why, why_size, "the guards in %s cannot be kept: %s", guard_dir, strerror(errno));
+        goto fail;
+    }
+    tell_found(s, found);
     // They stay in the journal until their owner has seen to them and forgets them.
     e = journal_fresh(s);
     if (e || uv_timer_init(loop, &s->sync_timer) || uv_timer_init(loop, &s->turn_timer)) {
@@ -681,10 +639,9 @@ enum err spool_open(uv_loop_t *loop, const char *dir, const char *guard_dir, con
 
 fail: // the program ends on this: what the kernel takes back is left to it
     buf_fini(&b);
-    free(s->dir);
-    free(s->guard);
+    guard_free(s->guard);
     list_each(n, tmp, &s->live)
-        free(container_of(n, struct live, at));
+        live_drop(s, container_of(n, struct live, at)->line.session);
     if (s->dir_fd >= 0)
         close(s->dir_fd);
     if (s->journal >= 0)
@@ -712,40 +669,61 @@ void spool_process(struct spool *s, uint64_t session, const struct tree_id *id)
     note(s, &l);
 }
 
-enum err spool_end(struct spool *s, const Wire__SessionReport *r)
+static enum err end_as_line(struct spool *s, uint64_t session, size_t from)
+{
+    if (s->lines.err || !live_end(s, session, s->lines.data + from, s->lines.len - from)) {
+        s->lines.len = from;
+        return ERR_NO_MEMORY;
+    }
+    if (!flush(s))
+        return ERR_IO;
+    s->journal_unsynced = true;
+    sync_soon(s);
+    return ERR_OK;
+}
+
+static enum err end_as_file(struct spool *s, const Wire__SessionReport *r)
 {
     char name[NAMES_MAX];
     struct buf b;
+    if (s->n_unsynced == s->cap_unsynced) {
+        size_t cap = s->cap_unsynced ? s->cap_unsynced * 2 : 64;
+        uint64_t *more = realloc(s->unsynced, cap * sizeof *more);
+        if (!more)
+            return ERR_NO_MEMORY;
+        s->unsynced = more;
+        s->cap_unsynced = cap;
+    }
+    if (!end_there(s, r->session, 0)) // before it is there: what cannot be remembered would never be removed
+        return ERR_NO_MEMORY;
     buf_init(&b, SPOOL_END_MAX);
     spool_end_put(&b, r);
     end_name(name, r->session);
     enum err e = b.err ? b.err : put_file(s, name, b.data, b.len, false);
     if (!e)
-        end_there(s, r->session, b.len);
+        (void)end_there(s, r->session, b.len);
     buf_fini(&b);
     if (e)
         return e;
-    if (s->n_unsynced == s->cap_unsynced) {
-        size_t cap = s->cap_unsynced ? s->cap_unsynced * 2 : 64;
-        uint64_t *more = realloc(s->unsynced, cap * sizeof *more);
-        if (!more)
-            return ERR_OK; // written, only not synced: as good as we can do now
-        s->unsynced = more;
-        s->cap_unsynced = cap;
-    }
     s->unsynced[s->n_unsynced++] = r->session;
-    if (!uv_is_active((uv_handle_t *)&s->sync_timer))
-        uv_timer_start(&s->sync_timer, sync_cb, SYNC_MS, 0);
+    sync_soon(s);
     return ERR_OK;
+}
+
+enum err spool_end(struct spool *s, const Wire__SessionReport *r)
+{
+    size_t from = s->lines.len;
+    return spool_report_put(&s->lines, r) ? end_as_line(s, r->session, from) : end_as_file(s, r);
 }
 
 void spool_forget(struct spool *s, uint64_t session)
 {
     struct spool_line l = { .kind = SPOOL_FORGET, .session = session };
     live_drop(s, session);
-    end_gone(s, session);
     note(s, &l);
-    remove_soon(s, 0, session);
+    if (!end_gone(s, session))
+        return;
+    remove_soon(s, session);
     for (size_t i = 0; i < s->n_unsynced; i++)
         if (s->unsynced[i] == session) {
             s->unsynced[i] = s->unsynced[--s->n_unsynced];
@@ -759,6 +737,9 @@ void spool_flush(struct spool *s)
         uv_run(s->loop, UV_RUN_NOWAIT);
         usleep(1000); // the program ends: there is nothing else to do
     }
+    if (flush(s) && s->journal_unsynced)
+        (void)!fdatasync(s->journal);
+    s->journal_unsynced = false;
     for (size_t i = 0; i < s->n_unsynced; i++) {
         char name[NAMES_MAX];
         end_name(name, s->unsynced[i]);
@@ -771,69 +752,25 @@ void spool_flush(struct spool *s)
     (void)!fsync(s->dir_fd);
     s->n_unsynced = 0;
     for (size_t i = 0; i < s->n_gone; i++)
-        remove_file(s, &s->gone[i]);
+        remove_end(s, s->gone[i]);
     s->n_gone = 0;
 }
 
 // ---------------------------------------------------------------- guards
 
-static bool guard_read(const struct spool *s, const char *file, struct spool_line *ret)
+size_t spool_guard_each(const struct spool *s, uint64_t task, uint64_t session, uint32_t attempt,
+                        bool (*cb)(void *u, const struct spool_line *l), void *u)
 {
-    char name[PATH_MAX_OCTETS];
-    struct buf b;
-    bool found = false;
-    buf_init(&b, 32768);
-    if ((size_t)snprintf(name, sizeof name, "%s/%s", s->guard, file) < sizeof name && get_file(AT_FDCWD, name, &b) == ERR_OK && b.len > 1)
-        // One that is being written at this moment reads as none: the broker never has two attempts begin at once.
-        found = b.data[b.len - 1] == '\n' && spool_line_parse((const char *)b.data, b.len - 1, ret);
-    buf_fini(&b);
-    return found;
-}
-
-bool spool_guard_find(const struct spool *s, uint64_t task, uint64_t session, uint32_t attempt, struct spool_line *ret)
-{
-    char prefix[NAMES_MAX];
-    bool found = false;
-    size_t n = (size_t)snprintf(prefix, sizeof prefix, "%" PRIu64 ".", task);
-    DIR *d = opendir(s->guard);
-    if (!d)
-        return false;
-    for (struct dirent *f; !found && (f = readdir(d));) {
-        struct spool_line l;
-        if (strncmp(f->d_name, prefix, n) != 0 || !guard_read(s, f->d_name, &l) || l.task != task || l.session == session ||
-            l.attempt >= attempt)
-            continue;
-        *ret = l;
-        found = true;
-    }
-    closedir(d);
-    return found;
+    return guard_each(s->guard, task, session, attempt, cb, u);
 }
 
 void spool_guard_set(struct spool *s, const struct spool_line *l)
 {
-    char name[PATH_MAX_OCTETS];
-    struct buf b;
-    buf_init(&b, SPOOL_LINE_MAX);
-    spool_line_put(&b, l);
-    bool ok = !b.err && guard_name(s, l->task, l->session, name, sizeof name);
-    int fd = ok ? open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600) : -1;
-    ok = fd >= 0 && write_all(fd, b.data, b.len);
-    if (fd >= 0)
-        close(fd);
-    if (!ok)
+    if (guard_set(s->guard, l) != ERR_OK)
         log_warn("the guard of task_%" PRIu64 " cannot be written: %s", l->task, strerror(errno));
-    buf_fini(&b);
 }
 
-void spool_guard_drop(struct spool *s, uint64_t task, uint64_t session)
+void spool_guard_drop(struct spool *s, uint64_t session)
 {
-    if (task)
-        remove_soon(s, task, session);
-}
-
-void spool_guard_remove(const struct spool *s, uint64_t task, uint64_t session)
-{
-    if (task)
-        remove_file(s, &(struct gone){ task, session });
+    guard_drop(s->guard, session);
 }

@@ -1,42 +1,19 @@
 // What a worker must not forget when it is killed, in a directory of its own (0700):
-//   journal        a line for each session that is about to be started (synced before it is), one once its process runs, and
-//                  one when the broker has confirmed its end
-//   N.end          the end of session N with the output that is not confirmed: a hash and a packed SessionReport
+//   journal        a line for each session that is about to be started (synced before it is), one once its process runs, one
+//                  with its end and the output that is not confirmed, and one when the broker has confirmed that
+//   N.end          an end that is too long for a line: a hash and a packed SessionReport
 //   lock           held while a worker uses the directory
-// and, in a directory shared by the workers of a machine, guard/TASK.SESSION: an attempt of that task which may still run here.
-// The first section is pure.
+// and, in a directory shared by the workers of a machine, its guards (guard.h).
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <uv.h>
-#include "buf.h"
 #include "err.h"
 #include "list.h"
-#include "tree.h"
-#include "wire.pb-c.h"
+#include "spool_line.h"
 
-enum { SPOOL_LINE_MAX = 768, SPOOL_END_MAX = 2 * 1024 * 1024 };
-
-enum spool_kind { SPOOL_START = 'S', SPOOL_PROCESS = 'P', SPOOL_FORGET = 'F' };
-struct spool_line {
-    enum spool_kind kind;
-    uint64_t session;
-    uint64_t task;      // S
-    uint32_t attempt;   // S
-    struct tree_id id;  // S: run, boot; P: pid, start, cgroup; a guard file has all of it
-};
-// One line with its newline and checksum.
-void spool_line_put(struct buf *b, const struct spool_line *l);
-// text: without the newline. False: damaged, or none of ours.
-bool spool_line_parse(const char *text, size_t n, struct spool_line *ret);
-
-void spool_end_put(struct buf *b, const Wire__SessionReport *r);
-// NULL: damaged. Free with wire__session_report__free_unpacked(r, NULL).
-Wire__SessionReport *spool_end_parse(const uint8_t *p, size_t n);
-
-// ---------------------------------------------------------------- the directory
-
+enum { SPOOL_WORD_MAX = 17 };
 struct spool;
 struct spool_found {
     // a session of a former life that had ended (gives report, free it as above)
@@ -49,6 +26,9 @@ struct spool_found {
 // ERR_AGAIN: another worker has it. ERR_IO: `why` says what.
 MUST_USE enum err spool_open(uv_loop_t *loop, const char *dir, const char *guard_dir, const struct spool_found *found,
                              struct spool **ret, char *why, size_t why_size);
+
+// A word for its path, by which what belongs to this worker is told from what belongs to others of the machine.
+const char *spool_word(const struct spool *s);
 
 // Records sessions before they are started, all that come in one turn of the loop with one sync; done is called on the loop
 // (never before spool_start has returned): ERR_OK, and the record is on disk; ERR_IO: do not start it.
@@ -70,11 +50,8 @@ uint64_t spool_octets(const struct spool *s);
 // Waits for what spool_end left to be synced. For the end of the program.
 void spool_flush(struct spool *s);
 
-// The guards of a task: what earlier attempts, of whichever worker of this machine, may have left running. Gives one of an attempt
-// before `attempt`, of another session than that. False: there is none (or it cannot be read).
-bool spool_guard_find(const struct spool *s, uint64_t task, uint64_t session, uint32_t attempt, struct spool_line *ret);
+// Guards, as guard.h has them.
+size_t spool_guard_each(const struct spool *s, uint64_t task, uint64_t session, uint32_t attempt,
+                        bool (*cb)(void *u, const struct spool_line *l), void *u);
 void spool_guard_set(struct spool *s, const struct spool_line *l);
-// Nothing of that session is left. Its file goes soon after, off the loop.
-void spool_guard_drop(struct spool *s, uint64_t task, uint64_t session);
-// The same at once: it must not be found again.
-void spool_guard_remove(const struct spool *s, uint64_t task, uint64_t session);
+void spool_guard_drop(struct spool *s, uint64_t session);

@@ -253,16 +253,13 @@ unsigned tree_signal(const struct tree *t, uint8_t mark, int sig)
     return living;
 }
 
-unsigned tree_end(const struct tree_id *of)
+unsigned tree_end(const struct tree_id *id)
 {
     unsigned living = 0;
     char boot[BOOT_ID_MAX];
-    struct tree_id copy = *of, *id = &copy;
     tree_boot_id(boot);
     if (!boot[0] || strcmp(boot, id->boot) != 0)
         return 0; // the machine was started since: nothing of it can be left
-    if (!id->cgroup[0])
-        cgroup_path(id->run, id->cgroup);
     for (int i = 0; i < PASSES; i++) {
         struct tree t;
         cgroup_kill(id->cgroup);

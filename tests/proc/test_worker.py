@@ -136,6 +136,34 @@ def test_time_limit_ends_the_whole_tree(shared):
 
 # ---------------------------------------------------------------- killed at each step
 
+def spooled(i):
+    """Sessions whose end is in the spool of worker-1 and has not been confirmed: lines of its journal, and files."""
+    folder, ends = os.path.join(i.data, 'spool', 'worker-1'), set()
+    with open(folder + '/journal', 'rb') as f:
+        lines = [line.split() for line in f.read().split(b'\n')[:-1] if line]  # the last may be being written
+    for line in lines:
+        if line[0] == b'E' and len(line) == 3:
+            report, session = bytes.fromhex(line[1].decode()), 0
+            assert report[0] == 8       # the first field, a varint
+            for k, octet in enumerate(report[1:]):
+                session |= (octet & 127) << 7 * k
+                if octet < 128:
+                    break
+            ends.add(session)
+        elif line[0] == b'F':
+            ends.discard(int(line[1]))
+    return sorted(ends) + glob.glob(folder + '/*.end*')
+
+
+def guards(i):
+    """What the workers guard: the slots that are in use (guard.h)."""
+    used = []
+    for name in glob.glob(i.data + '/run/guard-*/*'):
+        with open(name, 'rb') as f:
+            used += [slot for slot in iter(lambda: f.read(768), b'') if slot[:1] != b'\0']
+    return used
+
+
 POINTS = ['received', 'recorded', 'guarded', 'spawned', 'noted', 'output', 'exited', 'ended', 'spooled', 'reporting', 'reported', 'acked']
 
 
@@ -165,9 +193,8 @@ def test_killed_between_steps_starts_nothing_twice(fresh, point):
     if point in ('received', 'recorded', 'guarded'):
         assert i.marks() == []
     i.wait_task(i.task('true', run=True)['id'], 'done')
-    spool = os.path.join(i.data, 'spool', 'worker-1')
-    wait_until('the spool is empty', lambda: not glob.glob(spool + '/*.end*'))
-    assert not glob.glob(i.data + '/run/guard-*/*')
+    wait_until('the spool is empty', lambda: not spooled(i))
+    assert not guards(i)
 
 
 def test_stopped_past_its_lease_starts_nothing_it_has_lost(fresh, point='received'):
@@ -222,8 +249,7 @@ def test_results_outlive_both_ends(fresh):
         wait_until('it runs', lambda t=t: i.sessions(t['id']))
     i.broker.kill9()
     open(go, 'w').close()
-    spool = os.path.join(i.data, 'spool', 'worker-1')
-    wait_until('the ends are spooled', lambda: len(glob.glob(spool + '/*.end')) == 4)
+    wait_until('the ends are spooled', lambda: len(spooled(i)) == 4)
     i.workers[0].kill9()
     i.workers[0].start()
     wait_until('it found them', lambda: i.workers[0].log_text().count('its result is still to be told') == 4)
@@ -234,7 +260,7 @@ def test_results_outlive_both_ends(fresh):
         assert f['exitCode'] == k and i.output(t['id'], query='?stream=stdout').text == 'out-%d\n' % k
         assert i.output(t['id'], query='?stream=stderr').text == 'err\n'
     assert sorted(i.marks()) == ['m0', 'm1', 'm2', 'm3']
-    wait_until('the spool is empty', lambda: not glob.glob(spool + '/*.end'))
+    wait_until('the spool is empty', lambda: not spooled(i))
 
 
 def test_output_while_the_broker_is_away_is_whole(fresh):

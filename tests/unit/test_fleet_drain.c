@@ -326,6 +326,51 @@ static void output_of_its_sessions_alone(void **state)
     assert_int_equal(says(1, 1, 9), 0);
 }
 
+// After that: a report frees a slot by itself, and what is assigned to it is decided with the report; once, however often it is said.
+static void a_report_frees_its_slot(void **state)
+{
+    Wire__WorkPoll m = WIRE__WORK_POLL__INIT;
+    Wire__Holding held = WIRE__HOLDING__INIT, *list[1] = { &held };
+    Wire__SessionReport end = WIRE__SESSION_REPORT__INIT, *ends[1] = { &end };
+    Wire__WorkReport report = WIRE__WORK_REPORT__INIT;
+    Wire__Item item = WIRE__ITEM__INIT;
+    struct proposal p = { .cmd = { .item = &item, .sender = SENDER_WORKER, .worker = 1 }, .done = proposed_cb };
+    const struct worker *w = map_get(&on.fleet->workers, 1);
+    (void)state;
+    list_init(&p.at);
+    held.session = 2;
+    held.attempt = 1;
+    held.occupies = true;
+    m.slots = 1;
+    m.hold_ms = 5000;
+    m.running = list;
+    m.n_running = 1;
+    on.told[1] = (struct told){ 0 };
+    fleet_poll(on.fleet, 1, &m, &on.told[1]);
+    settle();
+    run_task();
+    assert_int_equal(on.told[1].answers, 0); // it has no room
+    end.session = 2;
+    end.attempt = 1;
+    end.ended = end.has_exit = true;
+    report.sessions = ends;
+    report.n_sessions = 1;
+    item.body_case = WIRE__ITEM__BODY_WORK_REPORT;
+    item.work_report = &report;
+    uint64_t turns = turns_counts(on.turns)->turns, commands = turns_counts(on.turns)->commands;
+    turn_submit(on.turns, &p);
+    fleet_reported(on.fleet, 1, &report);
+    fleet_reported(on.fleet, 1, &report);
+    settle();
+    assert_int_equal(proposed, ERR_OK);
+    assert_int_equal(turns_counts(on.turns)->commands - commands, 2);
+    assert_int_equal(turns_counts(on.turns)->turns - turns, 1);
+    assert_true(on.told[1].answers == 1 && on.told[1].assignments == 1);
+    assert_int_equal(w->free, 0);
+    fleet_reported(on.fleet, 1, &report);
+    assert_int_equal(w->free, 0);
+}
+
 int main(void)
 {
     int ok;
@@ -336,6 +381,7 @@ int main(void)
         cmocka_unit_test_setup(told_to_drain, set_up),
         cmocka_unit_test(output_of_its_sessions_alone),
         cmocka_unit_test_teardown(list_given_until_named, tear_down),
+        cmocka_unit_test_teardown(a_report_frees_its_slot, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -29,7 +29,7 @@ struct run {
     char text[2][KEEP + 1]; // the beginning of each stream
     size_t n[2];
     int code, signal;
-    bool exited, eof;
+    bool exited, eof, grouped;
 };
 
 static bool room_cb(void *u, size_t n)
@@ -94,7 +94,12 @@ static void start(struct run *r, const char *content)
     snprintf(r->run, sizeof r->run, "%08x%08x0123456789abcdef", (unsigned)getpid(), ++runs);
     struct driver_run d = { .driver = DRIVER_LOCAL, .content = content, .task = 42, .session = 9, .attempt = 1, .run = r->run };
     assert_int_equal(driver_command(&d, &user, &cmd), ERR_OK);
-    if (proc_spawn(&cmd, content, r->run, &cbs, r, &r->p, why, sizeof why) != ERR_OK)
+    struct tree_id id = { 0 };
+    memcpy(id.run, r->run, sizeof id.run);
+    tree_boot_id(id.boot);
+    assert_false(cgroup_take(id.cgroup) && without_groups);
+    r->grouped = id.cgroup[0] != 0;
+    if (proc_spawn(&cmd, content, &id, &cbs, r, &r->p, why, sizeof why) != ERR_OK)
         fail_msg("spawn: %s", why);
 }
 
@@ -171,6 +176,26 @@ static void test_long_content(void **state)
     free(content);
 }
 
+// It is in its group before it has done anything, and the group is gone soon after it.
+static void test_born_into_its_group(void **state)
+{
+    (void)state;
+    static struct run r;
+    struct tree_id id;
+    for (int i = 0; i < 40; i++) { // more than are in stock
+        start(&r, "cat /proc/self/cgroup");
+        id = *proc_id(r.p);
+        UNTIL(r.exited && r.eof);
+        finish(&r);
+        if (!r.grouped) {
+            print_message("no control groups here\n");
+            return;
+        }
+        assert_non_null(strstr(r.text[0], strrchr(id.cgroup, '/')));
+    }
+    UNTIL(access(id.cgroup, F_OK) != 0);
+}
+
 static void test_cannot_start(void **state)
 {
     (void)state;
@@ -180,7 +205,9 @@ static void test_cannot_start(void **state)
     char why[256] = "";
     struct driver_run d = { .driver = DRIVER_LOCAL, .content = "true", .run = "0123456789abcdef0123456789abcdef" };
     assert_int_equal(driver_command(&d, &nowhere, &cmd), ERR_OK);
-    assert_int_equal(proc_spawn(&cmd, "true", d.run, &cbs, &r, &r.p, why, sizeof why), ERR_IO);
+    struct tree_id id = { .run = "0123456789abcdef0123456789abcdef" };
+    (void)cgroup_take(id.cgroup);
+    assert_int_equal(proc_spawn(&cmd, "true", &id, &cbs, &r, &r.p, why, sizeof why), ERR_IO);
     assert_non_null(strstr(why, "/nonexistent"));
     d.driver = DRIVER_SSH;
     assert_int_equal(driver_command(&d, &user, &cmd), ERR_INVALID_FIELD);
@@ -347,7 +374,7 @@ int main(int argc, char **argv)
 {
     log_init("test_proc", LOG_ERROR);
     loop = uv_default_loop();
-    if (proc_init(loop) != ERR_OK)
+    if (proc_init(loop, "test") != ERR_OK)
         return 1;
     if (argc == 3) {
         if (strcmp(argv[1], "without") == 0)
@@ -356,7 +383,7 @@ int main(int argc, char **argv)
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_stat_lines),   cmocka_unit_test(test_exit_and_streams),   cmocka_unit_test(test_long_content),
-        cmocka_unit_test(test_cannot_start), cmocka_unit_test(test_flood),              cmocka_unit_test(test_kill_hostile_trees),
+        cmocka_unit_test(test_born_into_its_group), cmocka_unit_test(test_cannot_start), cmocka_unit_test(test_flood),              cmocka_unit_test(test_kill_hostile_trees),
         cmocka_unit_test(test_leftovers),    cmocka_unit_test(test_others_stay),        cmocka_unit_test(test_tree_end),
     };
     const struct CMUnitTest without[] = {

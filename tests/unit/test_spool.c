@@ -15,6 +15,7 @@
 #include <unistd.h>
 #include <uv.h>
 #include "crypto.h"
+#include "guard.h"
 #include "spool.h"
 
 static const struct spool_line sample = {
@@ -104,6 +105,57 @@ static void test_ends(void **state)
     buf_fini(&b);
 }
 
+// The same as a line.
+static void test_reports(void **state)
+{
+    (void)state;
+    static uint8_t data[2000];
+    char text[] = "why";
+    Wire__OutputPiece p = WIRE__OUTPUT_PIECE__INIT, *list[1] = { &p };
+    Wire__SessionReport in = WIRE__SESSION_REPORT__INIT;
+    struct spool_line line;
+    struct buf b;
+    buf_init(&b, SPOOL_END_MAX);
+    in.session = 9;
+    in.ended = in.has_exit = true;
+    in.exit_code = 3;
+    in.failure_text = text;
+    in.pieces = list;
+    in.n_pieces = 1;
+    p.data = (ProtobufCBinaryData){ .len = 5, .data = (uint8_t *)memcpy(data, "hello", 5) };
+    assert_true(spool_report_put(&b, &in));
+    assert_int_equal(b.data[b.len - 1], '\n');
+    const char *at = (const char *)b.data;
+    size_t n = b.len - 1;
+    assert_null(memchr(at, '\n', n));
+    Wire__SessionReport *r = spool_report_parse(at, n);
+    assert_non_null(r);
+    assert_int_equal(r->session, 9);
+    assert_int_equal(r->exit_code, 3);
+    assert_string_equal(r->failure_text, "why");
+    assert_memory_equal(r->pieces[0]->data.data, "hello", 5);
+    wire__session_report__free_unpacked(r, NULL);
+    assert_false(spool_line_parse(at, n, &line));
+    for (size_t i = 0; i < n; i++)
+        assert_null(spool_report_parse(at, i));
+    for (size_t i = 0; i < n; i++)
+        for (int bit = 1; bit < 256; bit <<= 1) {
+            b.data[i] ^= (uint8_t)bit;
+            assert_null(spool_report_parse(at, n));
+            b.data[i] ^= (uint8_t)bit;
+        }
+    // Too long, or no end: nothing is put, or nothing is believed.
+    buf_reset(&b);
+    p.data.len = sizeof data;
+    assert_false(spool_report_put(&b, &in));
+    assert_int_equal(b.len, 0);
+    p.data.len = 5;
+    in.ended = false;
+    assert_true(spool_report_put(&b, &in));
+    assert_null(spool_report_parse((const char *)b.data, b.len - 1));
+    buf_fini(&b);
+}
+
 // ---------------------------------------------------------------- the directory
 
 static char dir[128], guard[160];
@@ -171,6 +223,23 @@ static enum err open_it(uv_loop_t *loop, struct found *f, struct spool **ret)
     struct spool_found cbs = { ended_cb, lost_cb, f };
     *f = (struct found){ 0 };
     return spool_open(loop, dir, guard, &cbs, ret, why, sizeof why);
+}
+
+static const struct spool_line *expected;
+
+static bool seen_cb(void *u, const struct spool_line *l)
+{
+    (void)u;
+    assert_true(!expected || same(l, expected));
+    return false;
+}
+
+static size_t guards(struct spool *s, uint64_t task, uint64_t session, uint32_t attempt, const struct spool_line *want)
+{
+    expected = want;
+    size_t n = spool_guard_each(s, task, session, attempt, seen_cb, NULL);
+    assert_int_equal(n, spool_guard_each(s, task, session, attempt, NULL, NULL));
+    return n;
 }
 
 struct life {
@@ -275,31 +344,93 @@ static void test_lives(void **state)
     assert_int_equal(open_it(&loop, &g, &other), ERR_AGAIN);
 
     // The guards of a task: found by later attempts only, each taken away by its own session.
-    struct spool_line got, line = sample;
-    assert_false(spool_guard_find(s, 42, 10, 3, &got));
+    struct spool_line line = sample;
+    assert_int_equal(guards(s, 42, 10, 3, NULL), 0);
     spool_guard_set(s, &line);
-    assert_true(spool_guard_find(s, 42, 10, 3, &got));
-    assert_true(same(&line, &got));
-    assert_false(spool_guard_find(s, 42, 9, 3, &got));  // it is its own
-    assert_false(spool_guard_find(s, 42, 10, 2, &got)); // not of an attempt before
-    assert_false(spool_guard_find(s, 4, 10, 3, &got));  // of another task
+    assert_int_equal(guards(s, 42, 10, 3, &sample), 1);
+    assert_int_equal(guards(s, 42, 9, 3, NULL), 0);  // it is its own
+    assert_int_equal(guards(s, 42, 10, 2, NULL), 0); // not of an attempt before
+    assert_int_equal(guards(s, 4, 10, 3, NULL), 0);  // of another task
+    line.id.pid = 17;
+    line.id.cgroup[0] = 0;
+    spool_guard_set(s, &line); // over a longer one
+    assert_int_equal(guards(s, 42, 10, 3, &line), 1);
     line.session = 10;
     line.attempt = 3;
     spool_guard_set(s, &line);
-    assert_true(spool_guard_find(s, 42, 10, 3, &got));
-    spool_guard_remove(s, 42, 9);
-    assert_false(spool_guard_find(s, 42, 10, 3, &got));
-    assert_true(spool_guard_find(s, 42, 11, 4, &got));
-    spool_guard_drop(s, 42, 10);
+    assert_int_equal(guards(s, 42, 11, 4, NULL), 2);
+    spool_guard_drop(s, 9);
+    assert_int_equal(guards(s, 42, 11, 4, &line), 1);
+    assert_int_equal(guards(s, 42, 10, 3, NULL), 0);
+    spool_guard_drop(s, 10);
+    assert_int_equal(guards(s, 42, 11, 4, NULL), 0);
+    // An end that is too long for a line has a file for as long as it is not confirmed.
+    static uint8_t much[2000];
+    Wire__OutputPiece piece = WIRE__OUTPUT_PIECE__INIT, *pieces[1] = { &piece };
+    Wire__SessionReport r = WIRE__SESSION_REPORT__INIT;
+    r.session = 12;
+    r.ended = true;
+    r.pieces = pieces;
+    r.n_pieces = 1;
+    piece.data = (ProtobufCBinaryData){ .len = sizeof much, .data = much };
+    assert_int_equal(spool_end(s, &r), ERR_OK);
+    snprintf(name, sizeof name, "%s/12.end", dir);
+    assert_int_equal(access(name, F_OK), 0);
+    spool_forget(s, 12);
     spool_flush(s);
-    assert_false(spool_guard_find(s, 42, 11, 4, &got));
+    assert_int_not_equal(access(name, F_OK), 0);
+}
+
+static bool nobody_cb(void *u, const struct spool_line *l)
+{
+    (void)u;
+    return l->session == 7;
+}
+
+// A file of guards through two lives and beside that of another worker; damaged.
+static void test_guards(void **state)
+{
+    (void)state;
+    char name[256];
+    struct guard *g, *other;
+    struct spool_line line = sample;
+    snprintf(name, sizeof name, "%s/mine", guard);
+    assert_int_equal(mkdir(guard, 0700), 0);
+    assert_int_equal(guard_open(guard, "mine", nobody_cb, NULL, &g), ERR_OK);
+    for (line.session = 1; line.session <= 200; line.session++)
+        assert_int_equal(guard_set(g, &line), ERR_OK);
+    assert_int_equal(guard_each(g, 42, 0, 3, NULL, NULL), 200);
+    guard_free(g);
+    assert_int_equal(guard_open(guard, "other", nobody_cb, NULL, &other), ERR_OK);
+    assert_int_equal(guard_each(other, 42, 0, 3, nobody_cb, NULL), 199);
+    // Only what still counts is taken over.
+    assert_int_equal(guard_open(guard, "mine", nobody_cb, NULL, &g), ERR_OK);
+    assert_int_equal(guard_each(other, 42, 0, 3, NULL, NULL), 1);
+    line.session = 8;
+    assert_int_equal(guard_set(g, &line), ERR_OK);
+    assert_int_equal(guard_each(other, 42, 7, 3, NULL, NULL), 1);
+    guard_drop(g, 8);
+    guard_drop(g, 7);
+    guard_drop(g, 7);
+    assert_int_equal(guard_each(other, 42, 0, 3, NULL, NULL), 0);
+    // Rubbish and half a line are no guards.
+    assert_int_equal(guard_set(g, &line), ERR_OK);
+    assert_int_equal(guard_each(other, 42, 0, 3, NULL, NULL), 1);
+    int fd = open(name, O_RDWR);
+    assert_int_equal(pwrite(fd, "x", 1, 20), 1);
+    close(fd);
+    assert_int_equal(guard_each(other, 42, 0, 3, NULL, NULL), 0);
+    guard_free(g);
+    guard_free(other);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lines), cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_reports),
         cmocka_unit_test_setup_teardown(test_lives, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_guards, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
