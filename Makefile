@@ -57,7 +57,7 @@ MADE := $(OUT)/mcctl.1 $(OUT)/mcctl.bash $(OUT)/mcctl.zsh
 .SECONDARY:
 .SECONDEXPANSION:
 .DELETE_ON_ERROR:
-.PHONY: all help asan tsan unit test check fuzz bench bench-scale install deb clean
+.PHONY: all help asan tsan unit test check fuzz conformance bench bench-scale install deb clean
 
 all: $(BINS) $(MADE) $(OUT)/bench/fill
 
@@ -67,6 +67,7 @@ help:
 	@echo 'make check      every test (the same as tools/check)'
 	@echo 'make asan tsan  the programs and tests with sanitizers, into build-asan, build-tsan'
 	@echo 'make fuzz       fuzz targets (clang, libFuzzer), into build-fuzz; FUZZ_SECONDS=60 each'
+	@echo 'make conformance  HTTP by the sections of its RFCs, beside nginx; behind nginx and haproxy (ONLY=text: some of it)'
 	@echo 'make bench      the figures of the performance section'
 	@echo 'make bench-scale  what 10 million events cost against 10 thousand (SCALE=full; less by default)'
 	@echo 'make install    DESTDIR= PREFIX=$(PREFIX)'
@@ -151,6 +152,10 @@ asan tsan:
 	$(MAKE) MODE=$@ all unit
 fuzz:
 	tools/fuzz
+# Without what it is compared with (tools/deps bench says why it cannot be had) it runs alone, and says so.
+conformance: all
+	tools/deps bench || true
+	MC_BUILD=$(abspath $(OUT)) tests/conformance/run $(if $(ONLY),--only '$(ONLY)')
 bench: all $(OUT)/bench/fill
 	tests/bench/run
 	SCALE=$(or $(SCALE),small) tests/bench/scale

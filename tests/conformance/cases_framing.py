@@ -229,5 +229,5 @@ AREAS = dict((
          case('7.1.2 bare CR', chunked(T + b'0\r\nX: a\rb\r\n\r\n'), REFUSED, UNFRAMED + ' | 201 keep'),
          case('7.1.2 NUL', chunked(T + b'0\r\nX: a\x00b\r\n\r\n'), REFUSED, UNFRAMED + ' | 201 keep'),
          case('7.1.2 a request line', chunked(T + b'0\r\nGET /x HTTP/1.1\r\n\r\n'), REFUSED, UNFRAMED + ' | 201 keep'),
-         case('6585-5 endless', chunked(T + b'0\r\n' + b'X: aaaaaaaaaaaaaaaaaaaaaa\r\n' * 4000), '431 close', UNFRAMED + ' | 201 any')),
+         case('6585-5 endless', chunked(T + b'0\r\n' + b'X: aaaaaaaaaaaaaaaaaaaaaa\r\n' * 4000), '431 close', own=True)),
 ))

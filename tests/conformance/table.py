@@ -17,6 +17,7 @@ ANSWERED = b'GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n'
 
 # What the RFCs leave open, in the words of `want`.
 REFUSED = '400 close'
+HOST_400 = '400 any | 421 any'                    # "MUST respond with 400" to a Host that is none; refused as misdirected is refused
 MUST_400 = '400 any'                              # "MUST respond with 400": whether the connection goes on is left open
 MUST_400_CLOSE = '400 close'                      # "MUST respond with 400 and close"
 SHOULD_400 = '4xx any | 501 any | close'          # outside the grammar: refused somehow
