@@ -62,7 +62,7 @@ MADE := $(OUT)/mcctl.1 $(OUT)/mcctl.bash $(OUT)/mcctl.zsh
 .SECONDARY:
 .SECONDEXPANSION:
 .DELETE_ON_ERROR:
-.PHONY: all help asan tsan unit test check fuzz faults crash bench bench-scale install deb clean storage storage-tools powercut bench-quick sim sim-bite
+.PHONY: all help asan tsan unit test check fuzz faults crash bench bench-scale install deb clean storage storage-tools powercut bench-quick sim sim-bite conformance
 
 all: $(BINS) $(MADE) $(OUT)/bench/fill $(GENERATORS)
 
@@ -77,6 +77,7 @@ help:
 	@echo 'make bench      the figures of the performance section, each beside its peer; bench-quick: in two minutes'
 	@echo 'make sim        the simulator, sanitized: SEEDS=500 FIRST=1 OUT=build-asan; SEED=n [V=1]: that one alone [and all that happens]'
 	@echo 'make sim-bite   that it finds every deliberate defect'
+	@echo 'make conformance  HTTP by the sections of its RFCs, beside nginx; behind nginx and haproxy (ONLY=text: some of it)'
 	@echo 'make bench-scale  what 10 million events cost against 10 thousand (SCALE=full; less by default)'
 	@echo 'make storage    failing disks: I/O errors, power cuts, full disks, damage (IMAGES=, MUTANTS=, SYNCS=, ROUNDS=)'
 	@echo 'make powercut   the power cuts alone (IMAGES=10000)'
@@ -215,6 +216,10 @@ bench bench-quick:
 	tools/deps build bench
 	$(MAKE) -s all
 	MC_BUILD=$(abspath $(OUT)) tests/bench/run $(if $(filter %-quick,$@),--quick)
+# Without what it is compared with (tools/deps bench says why it cannot be had) it runs alone, and says so.
+conformance: all
+	tools/deps bench || true
+	MC_BUILD=$(abspath $(OUT)) tests/conformance/run $(if $(ONLY),--only '$(ONLY)')
 # SCALE=small (default) or full: the same questions to a small and to a large store.
 bench-scale: all $(OUT)/bench/fill
 	tests/bench/scale

@@ -12,10 +12,5 @@ void api_openapi(struct request *r)
     if (!etag[0])
         cache_etag(etag, body);
     request_let_go(r);
-    exchange_add(x, "ETag", etag);
-    exchange_add(x, "Cache-Control", "no-cache");
-    if (exchange_has_tag(x, etag))
-        exchange_reply(x, 304, NULL, NULL, 0);
-    else
-        exchange_reply(x, 200, "application/json", body.p, body.n);
+    exchange_reply_tagged(x, etag, body);
 }

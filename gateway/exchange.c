@@ -26,11 +26,56 @@ struct text exchange_header(const struct exchange *x, const char *name, unsigned
     return (struct text){ NULL, 0 };
 }
 
-bool exchange_has_tag(const struct exchange *x, const char *etag)
-{
-    struct text h = exchange_header(x, "if-none-match", NULL);
+// ---- conditions
+enum named { NOT_ASKED, OTHERS, THIS, ANY };
 
-    return h.p && ((h.n == 1 && *h.p == '*') || memmem(h.p, h.n, etag, strlen(etag)));
+// Whether a list of entity-tags has this one. What is none ends the list.
+static bool lists(struct text list, const char *etag, bool weak_too)
+{
+    size_t n = strlen(etag);
+
+    for (;;) {
+        while (list.n && (*list.p == ',' || *list.p == ' ' || *list.p == '\t'))
+            list.p++, list.n--;
+        size_t weak = list.n > 2 && memcmp(list.p, "W/", 2) == 0 ? 2 : 0;
+        struct text tag = { list.p + weak, list.n - weak };
+        const char *end = tag.n > 1 && *tag.p == '"' ? memchr(tag.p + 1, '"', tag.n - 1) : NULL;
+        if (!end)
+            return false;
+        tag.n = (size_t)(end - tag.p) + 1;
+        if (tag.n == n && memcmp(tag.p, etag, n) == 0 && (weak_too || !weak))
+            return true;
+        list.n -= (size_t)(end - list.p) + 1;
+        list.p = end + 1;
+    }
+}
+
+// What the fields of that name, taken together, say of a representation with this tag.
+static enum named named(const struct exchange *x, const char *field, const char *etag, bool weak_too)
+{
+    const struct conn *c = (const struct conn *)(const void *)((const char *)x - offsetof(struct conn, x));
+    enum named n = NOT_ASKED;
+
+    for (unsigned i = 0; c->rq && i < c->rq->in.n_fields; i++) {
+        struct text value = http_in_value(&c->rq->in, i);
+        if (!text_is_nocase(http_in_name(&c->rq->in, i), field))
+            continue;
+        enum named here = text_is(value, "*") ? ANY : etag && lists(value, etag, weak_too) ? THIS : OTHERS;
+        n = here > n ? here : n;
+    }
+    return n;
+}
+
+unsigned exchange_condition(const struct exchange *x, const char *etag)
+{
+    bool reads = x->method == METHOD_GET || x->method == METHOD_HEAD;
+
+    if (named(x, "if-match", etag, false) == OTHERS)
+        return 412;
+    enum named n = named(x, "if-none-match", etag, true);
+    if (n < THIS || (reads && !etag))
+        return 0;
+    return reads ? 304 : 412;
 }
 
 void exchange_want_body(struct exchange *x, size_t max)
@@ -121,6 +166,20 @@ void exchange_fail(struct exchange *x, unsigned status, const char *code, const 
 void exchange_error(struct exchange *x, enum err e, const char *field, const char *text)
 {
     refuse(x, http_out_status(e), err_name(e), text ? text : err_text(e), field);
+}
+
+void exchange_reply_tagged(struct exchange *x, const char *etag, struct text body)
+{
+    unsigned status = exchange_condition(x, etag);
+
+    exchange_add(x, "ETag", etag);
+    exchange_add(x, "Cache-Control", "no-cache");
+    if (status == 412)
+        exchange_fail(x, 412, http_out_code(412), "If-Match does not name what is here now: ETag does");
+    else if (status == 304)
+        exchange_reply(x, 304, NULL, NULL, 0);
+    else
+        exchange_reply(x, 200, "application/json", body.p, body.n);
 }
 
 // ---- streams

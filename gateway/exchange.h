@@ -59,8 +59,9 @@ struct exchange_handlers {
 
 // A request field by lower-case name; {NULL, 0} if absent. Several fields of one name: the first; *count (may be NULL) tells.
 struct text exchange_header(const struct exchange *x, const char *name, unsigned *count);
-// If-None-Match (a list of tags, weak ones too, or *) names etag, which has its quotes.
-bool exchange_has_tag(const struct exchange *x, const char *etag);
+// What If-Match and If-None-Match (RFC 9110 13.2.2) come to for a representation with this tag (with its quotes; NULL: it has none):
+// 0 go on, 304, 412. Nothing here has a date, so the conditions on dates say nothing.
+unsigned exchange_condition(const struct exchange *x, const char *etag);
 // Over max conn.c answers 413, too slow a one 408; x->gone(x) is called then, as when the client goes away. Without a body
 // body() is called all the same. Neither happens before exchange_want_body has returned.
 void exchange_want_body(struct exchange *x, size_t max);
@@ -69,6 +70,8 @@ void exchange_want_body(struct exchange *x, size_t max);
 // X-Mc-Sequence are added; HEAD, 204 and 304 send no body. body is copied or sent before return; NULL, 0 for none.
 void exchange_add(struct exchange *x, const char *name, const char *value); // a header field for the answer; value is copied
 void exchange_reply(struct exchange *x, unsigned status, const char *content_type, const void *body, size_t n);
+// JSON that has a tag (with its quotes) and may be kept: with ETag and Cache-Control: no-cache, as 200, 304 or 412.
+void exchange_reply_tagged(struct exchange *x, const char *etag, struct text body);
 // The error body of contract.md section 3; field and text may be NULL. 503 and 429 get Retry-After: 1 unless added.
 void exchange_error(struct exchange *x, enum err e, const char *field, const char *text);
 // For the errors that are HTTP's own: status and code given ("METHOD_NOT_ALLOWED").

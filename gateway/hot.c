@@ -77,8 +77,6 @@ static void answer(struct request *r, const struct cache_entry *e)
     char total[21];
 
     x->sequence = e->sequence;
-    exchange_add(x, "ETag", e->etag);
-    exchange_add(x, "Cache-Control", "no-cache");
     if (e->has_total) {
         decimal(total, e->total);
         exchange_add(x, "X-Total-Count", total);
@@ -86,10 +84,7 @@ static void answer(struct request *r, const struct cache_entry *e)
     if (e->link.n)
         exchange_add(x, "Link", e->link.p); // NUL-terminated: see keep
     request_let_go(r);
-    if (exchange_has_tag(x, e->etag))
-        exchange_reply(x, 304, NULL, NULL, 0);
-    else
-        exchange_reply(x, 200, "application/json", e->body.p, e->body.n);
+    exchange_reply_tagged(x, e->etag, e->body);
 }
 
 static bool wait_for(struct fill *f, struct request *r)

@@ -468,6 +468,9 @@ size_t http_in_head(struct http_in *p, const uint8_t *d, size_t n)
         else if (p->state == HTTP_IN_HEAD && p->head.len == max)
             in_line ? fail(p, 414, "The request line is too long") : fail(p, 431, "The head is too large");
     }
+    // Whoever asks by HEAD takes no body, also where the line was not read to its end.
+    if (p->state == HTTP_IN_FAILED && p->head.len > 5 && memcmp(p->head.data, "HEAD ", 5) == 0)
+        p->method = METHOD_HEAD;
     return used;
 }
 

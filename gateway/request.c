@@ -162,6 +162,10 @@ void request_send(struct request *r, unsigned status)
         request_fail(r, out.err == ERR_NO_MEMORY ? ERR_NO_MEMORY : ERR_INTERNAL, NULL, NULL);
         return;
     }
+    if ((x->method == METHOD_GET || x->method == METHOD_HEAD) && exchange_condition(x, NULL)) {
+        request_refuse(r, 412, "PRECONDITION_FAILED", "What is here has no tag that If-Match could name");
+        return;
+    }
     bool secret = r->own_secret > 0;
     request_let_go(r);
     exchange_reply(x, status, "application/json", out.data, out.len);

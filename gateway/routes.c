@@ -211,10 +211,21 @@ static void wait_or_handle(struct request *r)
     request_ask(r, &item, WIRE__ANSWER__BODY__NOT_SET, seen_enough);
 }
 
+// A change that is asked for under a condition is not made unless it holds (RFC 9110 13.1): what can be changed has no tag that
+// If-Match could name, and If-None-Match: * asks that there be nothing.
+static bool unmet(const struct exchange *x)
+{
+    return x->method != METHOD_GET && x->method != METHOD_HEAD && exchange_condition(x, NULL);
+}
+
 static void handle(struct request *r)
 {
     json_t *o;
 
+    if (unmet(r->x)) {
+        request_refuse(r, 412, "PRECONDITION_FAILED", "What If-Match or If-None-Match asks for is not so");
+        return;
+    }
     if (r->row->body == BODY_OPTIONAL && r->x->body.n) { // nothing in it matters, but it must be what it says it is
         if (!request_body(r, &o))
             return;

@@ -142,7 +142,7 @@ class Operation:
         name = str(a.status) if str(a.status) in self.responses else 'default'
         r = self.responses[name]
         wrong = []
-        if name == 'default' and a.status not in (405, 408, 414, 417, 421, 431, 500, 501, 505) and not (a.status == 400 and '400' not in self.responses):
+        if name == 'default' and a.status not in (405, 408, 412, 414, 417, 421, 431, 500, 501, 505) and not (a.status == 400 and '400' not in self.responses):
             wrong.append('status %d is not described' % a.status)
         described = {k.lower(): deref(v) for k, v in r.get('headers', {}).items()}
         for k, h in described.items():
