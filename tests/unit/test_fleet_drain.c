@@ -380,8 +380,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(told_to_drain, set_up),
         cmocka_unit_test(output_of_its_sessions_alone),
+        cmocka_unit_test(a_report_frees_its_slot),
         cmocka_unit_test_teardown(list_given_until_named, tear_down),
-        cmocka_unit_test_teardown(a_report_frees_its_slot, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
