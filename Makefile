@@ -62,7 +62,7 @@ MADE := $(OUT)/mcctl.1 $(OUT)/mcctl.bash $(OUT)/mcctl.zsh
 .SECONDARY:
 .SECONDEXPANSION:
 .DELETE_ON_ERROR:
-.PHONY: all help asan tsan unit test check fuzz faults crash bench bench-scale install deb clean storage storage-tools powercut bench-quick sim sim-bite conformance
+.PHONY: all help asan tsan unit test check fuzz faults crash bench bench-quick bench-scale sim sim-bite storage storage-tools powercut conformance mutants install deb clean
 
 all: $(BINS) $(MADE) $(OUT)/bench/fill $(GENERATORS)
 
@@ -81,6 +81,7 @@ help:
 	@echo 'make bench-scale  what 10 million events cost against 10 thousand (SCALE=full; less by default)'
 	@echo 'make storage    failing disks: I/O errors, power cuts, full disks, damage (IMAGES=, MUTANTS=, SYNCS=, ROUNDS=)'
 	@echo 'make powercut   the power cuts alone (IMAGES=10000)'
+	@echo 'make mutants    a build for each of many mistakes, and what notices it (ONLY=names)'
 	@echo 'make install    DESTDIR= PREFIX=$(PREFIX)'
 	@echo 'make deb        a Debian package and the list of what it is made with (CycloneDX), into $(OUT)'
 
@@ -205,9 +206,6 @@ fuzz:
 # Kills under load, and whether what clients saw holds together: tests/crash/driver. KILLS=100, SEED= of another run to repeat it.
 crash: all faults
 	MC_BUILD=$(abspath $(OUT)) tests/crash/driver --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED))
-$(OUT)/crash/%.so: tests/crash/%.c
-	@mkdir -p $(@D)
-	$(call say,LINK)$(CC) -D_GNU_SOURCE -g -O2 -std=c17 -fPIC -shared $(WARN) -o $@ $< -ldl
 $(OUT)/crash/%: $(OUT)/tests/crash/%.o $(OUT)/libbroker.a $(OUT)/libcommon.a $(GEN_common) $(GEN_broker)
 	@mkdir -p $(@D)
 	$(call say,LINK)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS_broker)
@@ -243,9 +241,9 @@ $(OUT)/crash/%.so: tests/crash/%.c
 $(OUT)/crash/storage_spool: $(OUT)/tests/crash/storage_spool.o $(OUT)/libworker.a $(OUT)/libcommon.a $(GEN_common)
 	@mkdir -p $(@D)
 	$(call say,LINK)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS_worker)
-$(OUT)/crash/storage_%: $(OUT)/tests/crash/storage_%.o $(OUT)/libbroker.a $(OUT)/libcommon.a $(GEN_common) $(GEN_broker)
-	@mkdir -p $(@D)
-	$(call say,LINK)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS_broker)
+# Known mistakes, each of which must be noticed: tests/mutants/run says how.
+mutants:
+	MC_BUILD=$(abspath $(OUT)) tests/mutants/run $(ONLY)
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 0755 $(BINS) $(DESTDIR)$(PREFIX)/bin
