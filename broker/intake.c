@@ -305,6 +305,8 @@ static void proof(struct slot *s, struct pipe *pipe, const Wire__HelloProof *m)
 static void command_done(struct proposal *pr, enum outcome st, const struct batch *b)
 {
     struct slot *s = container_of(pr, struct slot, p);
+    if (s->of->role == PEER_GATEWAY) // a client waits for it
+        fault_point("command_decided");
     if (st == OUTCOME_APPLIED)
         answered(s, &pr->cmd.answer, b->newest);
     else
