@@ -170,6 +170,7 @@ def test_killed_between_steps_starts_nothing_twice(fresh, point):
     assert not glob.glob(i.data + '/run/guard-*/*')
 
 
+@pytest.mark.release_only
 def test_stopped_past_its_lease_starts_nothing_it_has_lost(fresh, point='received'):
     """A worker that sleeps between being given a session and starting it: the next attempt has run when it wakes up."""
     i = fresh(gateways=1, workers=1, env={'MC_FAULT': point + ':1:stop'})
