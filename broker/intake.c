@@ -306,6 +306,8 @@ static void command_done(struct proposal *pr, enum outcome st, const struct batc
 {
     struct slot *s = container_of(pr, struct slot, p);
     Wire__Answer *a = &pr->cmd.answer;
+    if (s->of->role == PEER_GATEWAY) // a client waits for it
+        fault_point("command_decided");
     if (st == OUTCOME_APPLIED && !a->err && a->body_case == WIRE__ANSWER__BODY_REPORT_ACK)
         a->report_ack->freed = true;
     if (st == OUTCOME_APPLIED)

@@ -121,6 +121,7 @@ def test_a_session_does_not_outlive_its_days(fresh):
     assert me(sign_in()) == 200
 
 
+@pytest.mark.release_only
 @pytest.mark.parametrize('point', ['store_delete:3', 'store_delete:400', 'tick_asked:1', 'broker_applied:1', 'broker_committed:1'])
 def test_killed_while_it_takes_away_what_is_old(point):
     """Six thousand events of two days, kept for one: the broker is killed at a step of taking them away."""

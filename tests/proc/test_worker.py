@@ -197,16 +197,17 @@ def test_killed_between_steps_starts_nothing_twice(fresh, point):
     assert not guards(i)
 
 
-def test_stopped_past_its_lease_starts_nothing_it_has_lost(fresh, point='received'):
+@pytest.mark.release_only
+def test_stopped_past_its_lease_starts_nothing_it_has_lost(fresh):
     """A worker that sleeps between being given a session and starting it: the next attempt has run when it wakes up."""
-    i = fresh(gateways=1, workers=1, env={'MC_FAULT': point + ':1:stop'})
+    i = fresh(gateways=1, workers=1, env={'MC_FAULT': 'received:1:stop'})
     sleeper = i.workers[0]
     t = i.task('printf "attempt %%s\\n" "$MC_ATTEMPT" >> %s' % i.run_file, run=True, retries=1)
 
     def stopped():
         with open('/proc/%d/stat' % sleeper.pid) as f:
             return f.read().rsplit(')', 1)[1].split()[0] == 'T'
-    wait_until('it is stopped at ' + point, stopped)
+    wait_until('it is stopped', stopped)
     i.extra_env['MC_FAULT'] = ''
     key = i.api('POST', '/api/workers', {'name': 'other'}).ok(201)['key']
     path = os.path.join(i.dir, 'other.key')
