@@ -332,10 +332,12 @@ static void checked_cb(uint64_t pages, uint64_t of)
     enum { EVERY_MS = 5000 };
     static uint64_t next_ms;
     uint64_t now_ms = clock_mono_ms();
-    if (next_ms && now_ms >= next_ms)
+    if (next_ms && now_ms < next_ms)
+        return;
+    if (next_ms)
         log_info("checking the store: %llu %% of %llu pages", (unsigned long long)(pages * 100 / of), (unsigned long long)of);
-    if (!next_ms || now_ms >= next_ms)
-        next_ms = now_ms + EVERY_MS;
+    notify_starting(60);
+    next_ms = now_ms + EVERY_MS;
 }
 
 // Before LMDB sees the file: it would crash on damage, or go by it.

@@ -228,14 +228,21 @@ static enum err entry(struct walk *w, const struct node *n, uint64_t page)
     return e;
 }
 
-// Leaves are asked for before they are read one by one.
+// Leaves are asked for before they are read one by one; those that lie beside one another at once.
 static void ask(const struct check *c, const uint8_t *page, unsigned n)
 {
-    for (unsigned i = 0; i < n; i++) {
-        uint16_t at = u16(page + PAGE_HEADER + 2 * i);
+    uint64_t from = 0, to = 0;
+    for (unsigned i = 0; i <= n; i++) {
+        uint16_t at = i < n ? u16(page + PAGE_HEADER + 2 * i) : UINT16_MAX;
         uint64_t child = at + NODE_HEADER <= (int)c->page_size ? u32(page + at) | (uint64_t)u16(page + at + 4) << 32 : 0;
-        if (child < c->n_pages)
-            (void)posix_fadvise(c->fd, (off_t)(child * c->page_size), c->page_size, POSIX_FADV_WILLNEED);
+        if (child == to && i < n) {
+            to++;
+            continue;
+        }
+        if (to > from && to <= c->n_pages)
+            (void)posix_fadvise(c->fd, (off_t)(from * c->page_size), (off_t)((to - from) * c->page_size), POSIX_FADV_WILLNEED);
+        from = child;
+        to = child + 1;
     }
 }
 

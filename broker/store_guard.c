@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "log.h"
@@ -33,7 +34,7 @@ _Noreturn void store_guard_end(const char *what)
 
 void store_guard_arm(const char *path)
 {
-    char text[4096 + 128];
+    char text[4096 + 128], real[4096] = "";
     FILE *maps = fopen("/proc/self/maps", "re");
     struct sigaction sa = { .sa_sigaction = fault_cb, .sa_flags = SA_SIGINFO | SA_ONSTACK };
     line_n = (size_t)snprintf(line, sizeof line,
@@ -41,11 +42,13 @@ void store_guard_arm(const char *path)
                               "ends. Look at the disk, and restore a backup if it does not start again.\"}\n", path);
     if (line_n >= sizeof line)
         line_n = sizeof line - 1;
+    if (!realpath(path, real)) // as the map's line names it
+        snprintf(real, sizeof real, "%s", path);
     while (maps && fgets(text, sizeof text, maps)) {
         uintptr_t a, b;
         size_t n = strcspn(text, "\n");
         text[n] = 0;
-        if (n > strlen(path) && strcmp(text + n - strlen(path), path) == 0 && sscanf(text, "%" SCNxPTR "-%" SCNxPTR, &a, &b) == 2) {
+        if (n > strlen(real) && strcmp(text + n - strlen(real), real) == 0 && sscanf(text, "%" SCNxPTR "-%" SCNxPTR, &a, &b) == 2) {
             from = a;
             to = b;
         }

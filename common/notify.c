@@ -14,6 +14,11 @@ void notify_ready(void)
     sd_notify(0, "READY=1");
 }
 
+void notify_starting(unsigned seconds_more)
+{
+    sd_notifyf(0, "EXTEND_TIMEOUT_USEC=%llu", seconds_more * 1000000ull);
+}
+
 void notify_stopping(void)
 {
     sd_notify(0, "STOPPING=1");

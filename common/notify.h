@@ -5,6 +5,8 @@
 
 void notify_ready(void);
 void notify_stopping(void);
+// Not ready yet, and at work: for a start that may take longer than the unit allows.
+void notify_starting(unsigned seconds_more);
 void notify_status(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 // Feeds the watchdog from the loop at half of WATCHDOG_USEC. alive (may be NULL) is asked before each feeding: 0 holds it back.
 void notify_watchdog(uv_loop_t *loop, int (*alive)(void *u), void *u);

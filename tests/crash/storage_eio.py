@@ -16,6 +16,7 @@ CLOCK_S = 0.02          # the steps of a file's times
 def plan(o, rng):
     ns = list(range(1, o.syncs + 1)) if o.syncs >= 40 else sorted(rng.sample(range(1, 60), o.syncs))
     runs = [('sync', n, 'EIO') for n in ns] + [('meta', n, 'LATE' if k % 2 else 'EIO') for k, n in enumerate(ns)]
+    runs += [('meta', n, 'ENOSPC') for n in ns[::4]]    # where there is always room: no refusal, but a failed head page
     return runs + [('write', n * 3, 'EIO' if k % 2 else 'ENOSPC') for k, n in enumerate(ns[::3])]
 
 
@@ -38,9 +39,10 @@ class Life:
         self.i.broker.start()
         wait_until('the fault strikes', lambda: os.path.exists(self.hit), 60)
         struck = os.stat(self.hit).st_mtime
-        wrong = self.goes_on() if fault[2] == 'ENOSPC' else self.ends(struck)
+        no_room = fault[0] == 'write' and fault[2] == 'ENOSPC'
+        wrong = self.goes_on() if no_room else self.ends(struck)
         self.i.broker.term()
-        return wrong or self.judge(probe) or (None if fault[2] == 'ENOSPC' else self.silent(struck))
+        return wrong or self.judge(probe) or (None if no_room else self.silent(struck))
 
     def goes_on(self):
         more = len(self.clients.acked) + 5

@@ -10,7 +10,7 @@ import time
 import storage_ground as ground
 from harness import STRETCH, TASKS, Install, wait_until
 
-RUNNING, WAITING = 200, 4
+WAITING = 4
 BIG = '# ' + 'x' * 60000
 
 
@@ -26,8 +26,8 @@ class Round:
     def start_tasks(self):
         """One for each slot, which waits for our word, and some that wait for a slot."""
         content = 'read -r x < %s; echo the end of it' % self.go
-        self.tasks = [self.i.task(content, run=True)['id'] for _ in range(RUNNING)]
-        wait_until('all run', lambda: sum(t['sessionId'] is not None for t in self.i.api('GET', TASKS + '?status=running').ok()) == RUNNING, 60)
+        self.tasks = [self.i.task(content, run=True)['id'] for _ in range(self.i.running)]
+        wait_until('all run', lambda: sum(t['sessionId'] is not None for t in self.i.api('GET', TASKS + '?status=running').ok()) == self.i.running, 60)
         self.writer = os.open(self.go, os.O_RDWR)       # to be open before any of them may go on, and never to block here
         self.waiting = [self.i.task('echo waited', run=True)['id'] for _ in range(WAITING)]
 
@@ -57,7 +57,7 @@ class Round:
             n += 1
 
     def finish_tasks(self, stream):
-        os.write(self.writer, b'go\n' * RUNNING)
+        os.write(self.writer, b'go\n' * self.i.running)
         for t in self.tasks:
             assert self.i.wait_task(t, 'done', 'failed', seconds=60)['status'] == 'done', self.i.get_task(t)
         for t in self.tasks[::20]:
@@ -89,6 +89,8 @@ def one_round(i, number, full, room):
         room(r, r.made)
         r.first_create()
         i.wait_task(i.task('true', run=True)['id'], 'done')
+    if number + 1 == i.rounds:
+        return
     for t in r.tasks + r.waiting + r.made:                # so that every round begins alike
         a = i.api('DELETE', '%s/%s' % (TASKS, t))
         assert a.status in (204, 404), a
@@ -98,13 +100,14 @@ def one_round(i, number, full, room):
 
 
 def rounds(report, what, i, n, full, room):
-    i.api('PATCH', '/api/desktops/' + i.desktop, {'maxTasks': RUNNING}).ok()
+    i.rounds = n
+    i.api('PATCH', '/api/desktops/' + i.desktop, {'maxTasks': i.running}).ok()
     for k in range(n):
         one_round(i, k, full, room)
         report.good()
     i.broker.term()
     probe = ground.Probe()
-    answer = probe.ask(i.data)
+    answer = probe.ask(i.data, once=False)
     probe.close()
     if answer[0] != 'whole':
         report.bad('%s: after %d rounds the store is %s' % (what, n, ' '.join(map(str, answer[:2]))))
@@ -114,8 +117,14 @@ def rounds(report, what, i, n, full, room):
     i.wait_ready()
 
 
+def running_for(n):
+    return 200 if n > 1 else 40     # one round is for every day
+
+
 def map_full(report, n):
-    i = Install(gateways=1, workers=2, slots=RUNNING // 2, broker_args=('--map-size', '24', '--min-free', '0'))
+    running = running_for(n)
+    i = Install(gateways=1, workers=2, slots=running // 2, broker_args=('--map-size', '24', '--min-free', '0'))
+    i.running = running
     try:
         def room(r, made):
             for t in made[:len(made) // 2]:
@@ -133,20 +142,25 @@ def may_mount():
 
 def disk_full(report, n):
     """In a mount namespace of our own (this process has entered it): the file system is gone with us."""
+    running = running_for(n)
     folder = tempfile.mkdtemp(prefix='mc-full-', dir='/tmp')
     subprocess.run(['mount', '--make-rprivate', '/'], check=True)
     subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=40m', 'tmpfs', folder], check=True)
     try:
-        i = Install(gateways=1, workers=2, slots=RUNNING // 2, data=os.path.join(folder, 'd'), broker_args=('--map-size', '512', '--min-free', '8'))
+        i = Install(gateways=1, workers=2, slots=running // 2, data=os.path.join(folder, 'd'), broker_args=('--map-size', '512', '--min-free', '8'))
+        i.running = running
         try:
+            def leave(mib):
+                """So much is free, whatever the store has grown to: as if somebody else took the rest, or gave it back."""
+                v = os.statvfs(folder)
+                used = (v.f_blocks - v.f_bfree) * v.f_frsize
+                subprocess.run(['mount', '-o', 'remount,size=%dk' % (used // 1024 + mib * 1024), folder], check=True)
+
             def full(r):
-                """Somebody else takes all but what the broker keeps in reserve."""
-                with open(os.path.join(folder, 'somebody-elses'), 'wb') as f:
-                    room = os.statvfs(folder)
-                    f.write(bytes(max(0, room.f_bavail * room.f_frsize - 12 * 1024 * 1024)))
+                leave(12)
 
             def room(r, made):
-                os.unlink(os.path.join(folder, 'somebody-elses'))
+                leave(40)
             rounds(report, 'disk full', i, n, full, room)
         finally:
             i.close()

@@ -70,15 +70,15 @@ class Probe:
         self.reader = threading.Thread(target=lambda: self.said.extend(self.p.stderr), daemon=True)
         self.reader.start()
 
-    def ask(self, directory):
-        """('whole', digest, newest, {'tasks': {title: status}, 'comments': [..]}), ('empty',), or ('bad', why)"""
+    def ask(self, directory, once=True):
+        """once: no two tasks may have the same title. ('whole', digest, newest, {'tasks': {title: status}, 'comments': [..]}), ('empty',), or ('bad', why)"""
         del self.said[:]
         self.p.stdin.write(directory + '\n')
         self.p.stdin.flush()
         word, *rest = self.p.stdout.readline().rstrip('\n').split(' ', 1)
         if word == 'whole':
             digest, newest, text = rest[0].split(' ', 2)
-            return 'whole', digest, int(newest), json.loads(text, object_pairs_hook=_once)
+            return 'whole', digest, int(newest), json.loads(text, object_pairs_hook=_once if once else dict)
         if word == 'empty':
             return ('empty',)
         return 'bad', ' '.join(rest) + ' ' + ' '.join(x.strip() for x in self.said[-2:])

@@ -12,10 +12,10 @@ from harness import BUILD, STRETCH, Install
 MOST = {'sync': 16, 'meta': 5, 'write': 30}     # there are no more in a first start
 
 
-def first_start(data, fault, hit):
-    """The broker under the shim, ended when it serves. Its exit status and what it said."""
+def first_start(data, fault, hit, log=None):
+    """The broker under the shim (fault None: nothing fails), ended when it serves. Its exit status and what it said."""
     p = ground.harness.popen([os.path.join(BUILD, 'bin', 'mc-broker'), '--data', data, '--bootstrap-local', '1'],
-                             env={**os.environ, **ground.shim_env(os.path.dirname(data), fault='%s:%d:%s' % fault, hit=hit)},
+                             env={**os.environ, **ground.shim_env(os.path.dirname(data), fault='%s:%d:%s' % fault if fault else None, hit=hit, log=log)},
                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     said = []
     for line in p.stdout:

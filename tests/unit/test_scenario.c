@@ -31,6 +31,7 @@
 #include "store_comment.h"
 #include "store_task.h"
 #include "temp_dir.h"
+#include "verify.h"
 
 // ---------------------------------------------------------------- the stage: a store, a clock, one batch at a time
 
@@ -451,6 +452,25 @@ static void check_postings(struct txn *t, struct arena *a)
     assert_int_equal(hours, activities);
 }
 
+// What `mc-broker --check` finds wrong: its own look at the same, which must agree.
+static char first_finding[512];
+
+static void found_cb(void *u, const char *what)
+{
+    (void)u;
+    if (!*first_finding)
+        snprintf(first_finding, sizeof first_finding, "%s", what);
+}
+
+static uint64_t findings(struct txn *t)
+{
+    struct verify_cbs cbs = { .found = found_cb };
+    uint64_t n = 0;
+    *first_finding = 0;
+    assert_int_equal(verify_store(t, &cbs, &n), ERR_OK);
+    return n;
+}
+
 static void check_store(void)
 {
     static struct arena a;
@@ -484,6 +504,8 @@ static void check_store(void)
         entries++;
     cursor_close(&c);
     assert_int_equal(entries, n_entries);
+    if (findings(t))
+        fail_msg("--check: %s", first_finding);
     store_abort(t);
 }
 
@@ -1610,6 +1632,103 @@ static void random_commands(void **state)
     assert_true(trimmed || given);
 }
 
+// ---------------------------------------------------------------- what --check finds
+
+static struct txn *broken; // a transaction in which something is broken; nothing of it stays
+
+static void drop_first(enum store_db db, uint8_t prefix)
+{
+    struct key p = { .n = 0 };
+    struct cursor c;
+    assert_int_equal(cursor_open(&c, broken, db, prefix ? key_u8(&p, prefix) : NULL), ERR_OK);
+    assert_true(cursor_seek(&c, NULL));
+    assert_int_equal(cursor_del(&c), ERR_OK);
+    cursor_close(&c);
+}
+static void put_at(enum store_db db, const struct key *k, const char *value)
+{
+    assert_int_equal(store_put(broken, db, k, value, strlen(value)), ERR_OK);
+}
+static void no_status_entry(void) { drop_first(DB_INDEX, INDEX_TASK_STATUS); }
+static void no_late_entry(void) { drop_first(DB_INDEX, INDEX_KEY_HASH); }
+static void no_counter(void) { drop_first(DB_COUNTS, 0); }
+static void no_event(void) { drop_first(DB_LOG, 0); }
+static void no_list(void) { drop_first(DB_POSTING, 0); }
+static void no_hour(void) { drop_first(DB_STATS, 0); }
+static void no_comment(void) { drop_first(DB_COMMENT, 0); }
+static void no_task(void) { drop_first(DB_TASK, 0); }
+static void no_session(void) { drop_first(DB_SESSION, 0); }
+static void no_desktop(void) { drop_first(DB_DESKTOP, 0); }
+static void a_content_too_many(void)
+{
+    struct key k = { .n = 0 };
+    put_at(DB_BLOB, key_u64(&k, 1), "of a task that keeps its own");
+}
+static void an_entry_too_many(void)
+{
+    struct key k = { .n = 0 };
+    put_at(DB_INDEX, key_u64(key_u64(key_u8(&k, INDEX_SESSION_TASK), 1), 999), "");
+}
+static void a_comment_too_many(void)
+{
+    struct key k;
+    put_at(DB_COMMENT, comment_key(&k, 1, 999, 1), "");
+}
+static void an_event_too_many(void)
+{
+    struct key k = { .n = 0 };
+    put_at(DB_LOG, key_u64(&k, 1000000), "\x08\xc0\x84\x3d");
+}
+static void another_counter(void)
+{
+    struct key k = { .n = 0 };
+    put_at(DB_COUNTS, key_u64(key_u64(&k, 1), 1), "\x10\x05"); // five wait
+}
+static void a_task_that_is_none(void)
+{
+    struct key k = { .n = 0 };
+    put_at(DB_TASK, key_u64(key_u64(&k, 1), 1), "\xff\xff");
+}
+static void a_task_in_anothers_place(void)
+{
+    struct key from = { .n = 0 }, to = { .n = 0 };
+    struct slice s;
+    char *copy;
+    assert_int_equal(store_get(broken, DB_TASK, key_u64(key_u64(&from, 1), 1), &s), ERR_OK);
+    copy = malloc(s.n);
+    assert_non_null(copy);
+    memcpy(copy, s.p, s.n);
+    assert_int_equal(store_put(broken, DB_TASK, key_u64(key_u64(&to, 1), 900), copy, s.n), ERR_OK);
+    free(copy);
+}
+
+static void what_is_wrong_is_found(void **state)
+{
+    static void (*const breaks[])(void) = {
+        no_status_entry, no_late_entry, no_counter, no_event, no_list, no_hour, no_comment, no_task, no_session, no_desktop, a_content_too_many,
+        an_entry_too_many, a_comment_too_many, an_event_too_many, another_counter, a_task_that_is_none, a_task_in_anothers_place,
+    };
+    (void)state;
+    stage_open();
+    static const char *const lines[] = {
+        "at 0s broker init local", "at 0s broker worker_add name=w1", "at 0s broker hello worker=1", "at 0s broker observe desktop=1",
+        "at 0s ask task_create content=one run=yes", "at 0s broker assign task=1 attempt=1", "at 0s ask task_create content=two",
+        "at 0s ask comment_add task=1 content=text",
+    };
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+        play_one(lines[i]);
+    check_store();
+    for (size_t i = 0; i < sizeof breaks / sizeof *breaks; i++) {
+        assert_int_equal(store_begin(stage.store, true, &broken), ERR_OK);
+        breaks[i]();
+        if (findings(broken) == 0)
+            fail_msg("break %zu was not found", i);
+        store_abort(broken);
+    }
+    check_store();
+    stage_close();
+}
+
 // ---------------------------------------------------------------- limits of people
 
 static unsigned sessions_of(uint64_t user)
@@ -1689,7 +1808,8 @@ int main(void)
     if (crypto_init())
         return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(scenarios), cmocka_unit_test(scenarios_with_faults), cmocka_unit_test(swept_in_small_steps), cmocka_unit_test(random_commands),
+        cmocka_unit_test(scenarios), cmocka_unit_test(scenarios_with_faults), cmocka_unit_test(swept_in_small_steps),
+        cmocka_unit_test(random_commands), cmocka_unit_test(what_is_wrong_is_found),
         cmocka_unit_test(sessions_are_bounded), cmocka_unit_test(people_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
