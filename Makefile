@@ -61,7 +61,7 @@ MADE := $(OUT)/mcctl.1 $(OUT)/mcctl.bash $(OUT)/mcctl.zsh
 .SECONDARY:
 .SECONDEXPANSION:
 .DELETE_ON_ERROR:
-.PHONY: all help asan tsan unit test check fuzz bench bench-scale install deb clean
+.PHONY: all help coverage analyze tsan-proc asan tsan unit test check fuzz bench bench-scale install deb clean
 
 all: $(BINS) $(MADE) $(OUT)/bench/fill
 
@@ -70,6 +70,9 @@ help:
 	@echo 'make unit       the unit and scenario tests'
 	@echo 'make check      every test (the same as tools/check)'
 	@echo 'make asan tsan  the programs and tests with sanitizers, into build-asan, build-tsan'
+	@echo 'make coverage   lines and branches of the parsers, checks, states and framing, with the gate (gcov)'
+	@echo 'make analyze    cppcheck, gcc -fanalyzer, clang-tidy and the clang analyzer, against the reviewed baselines'
+	@echo 'make tsan-proc  the process tests under ThreadSanitizer (about half an hour)'
 	@echo 'make fuzz       fuzz targets (clang, libFuzzer), into build-fuzz; FUZZ_SECONDS=60 each'
 	@echo 'make bench      the figures of the performance section'
 	@echo 'make bench-scale  what 10 million events cost against 10 thousand (SCALE=full; less by default)'
@@ -160,7 +163,13 @@ test: unit
 check:
 	tools/check
 asan tsan:
-	$(MAKE) MODE=$@ all unit
+	UNIT_SECONDS=600 $(MAKE) MODE=$@ all unit
+coverage:
+	tools/coverage
+analyze:
+	tools/analyze
+tsan-proc:
+	nice tools/check tsan
 fuzz:
 	tools/fuzz
 bench: all $(OUT)/bench/fill
@@ -187,6 +196,6 @@ install: all
 deb: all
 	tools/deb $(OUT)
 clean:
-	rm -rf build build-asan build-tsan build-fuzz
+	rm -rf build build-asan build-tsan build-cov build-fuzz
 
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)
