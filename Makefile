@@ -62,7 +62,7 @@ MADE := $(OUT)/mcctl.1 $(OUT)/mcctl.bash $(OUT)/mcctl.zsh
 .SECONDARY:
 .SECONDEXPANSION:
 .DELETE_ON_ERROR:
-.PHONY: all help asan tsan unit test check fuzz faults crash bench bench-quick bench-scale sim sim-bite storage storage-tools powercut conformance mutants install deb clean
+.PHONY: all help asan tsan unit test check fuzz faults crash bench bench-quick bench-scale sim sim-bite storage storage-tools powercut conformance mutants install deb clean coverage analyze tsan-proc
 
 all: $(BINS) $(MADE) $(OUT)/bench/fill $(GENERATORS)
 
@@ -78,6 +78,9 @@ help:
 	@echo 'make sim        the simulator, sanitized: SEEDS=500 FIRST=1 OUT=build-asan; SEED=n [V=1]: that one alone [and all that happens]'
 	@echo 'make sim-bite   that it finds every deliberate defect'
 	@echo 'make conformance  HTTP by the sections of its RFCs, beside nginx; behind nginx and haproxy (ONLY=text: some of it)'
+	@echo 'make coverage   lines and branches of the parsers, checks, states and framing, with the gate (gcov)'
+	@echo 'make analyze    cppcheck, gcc -fanalyzer, clang-tidy and the clang analyzer, against the reviewed baselines'
+	@echo 'make tsan-proc  the process tests under ThreadSanitizer (about half an hour)'
 	@echo 'make bench-scale  what 10 million events cost against 10 thousand (SCALE=full; less by default)'
 	@echo 'make storage    failing disks: I/O errors, power cuts, full disks, damage (IMAGES=, MUTANTS=, SYNCS=, ROUNDS=)'
 	@echo 'make powercut   the power cuts alone (IMAGES=10000)'
@@ -200,7 +203,13 @@ test: unit
 check:
 	tools/check
 asan tsan:
-	$(MAKE) MODE=$@ all unit
+	UNIT_SECONDS=600 $(MAKE) MODE=$@ all unit
+coverage:
+	tools/coverage
+analyze:
+	tools/analyze
+tsan-proc:
+	nice tools/check tsan
 fuzz:
 	tools/fuzz $(if $(RUNS),--runs $(RUNS))
 # Kills under load, and whether what clients saw holds together: tests/crash/driver. KILLS=100, SEED= of another run to repeat it.
@@ -259,6 +268,6 @@ install: all
 deb: all
 	tools/deb $(OUT)
 clean:
-	rm -rf build build-asan build-tsan build-fuzz
+	rm -rf build build-asan build-tsan build-cov build-fuzz
 
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)

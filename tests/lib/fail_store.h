@@ -9,11 +9,11 @@
 
 static unsigned fail_store_left; // 1: the next one; 0: none
 static const char *fail_store_failed; // the function that failed
-static bool fail_store_is_memory;
+static bool fail_store_is_memory, fail_store_loses; // loses: only reads of a record fail, and say that it is not there
 
-static bool fail_store_now(const char *what)
+static bool fail_store_now(const char *what, bool is_read)
 {
-    if (fail_store_left == 0 || --fail_store_left > 0)
+    if ((fail_store_loses && !is_read) || fail_store_left == 0 || --fail_store_left > 0)
         return false;
     fail_store_failed = what;
     return true;
@@ -24,12 +24,22 @@ static bool fail_store_now(const char *what)
     int __wrap_##name args;                                      \
     int __wrap_##name args                                       \
     {                                                            \
-        if (!fail_store_now(#name))                              \
+        if (!fail_store_now(#name, false))                              \
             return __real_##name(__VA_ARGS__);                   \
         fail_store_is_memory = false;                            \
         return EIO;                                              \
     }
-FAIL_STORE(mdb_get, (MDB_txn *t, MDB_dbi d, MDB_val *k, MDB_val *v), t, d, k, v)
+
+int __real_mdb_get(MDB_txn *t, MDB_dbi d, MDB_val *k, MDB_val *v);
+int __wrap_mdb_get(MDB_txn *t, MDB_dbi d, MDB_val *k, MDB_val *v);
+int __wrap_mdb_get(MDB_txn *t, MDB_dbi d, MDB_val *k, MDB_val *v)
+{
+    if (!fail_store_now("mdb_get", true))
+        return __real_mdb_get(t, d, k, v);
+    fail_store_is_memory = false;
+    return fail_store_loses ? MDB_NOTFOUND : EIO;
+}
+
 FAIL_STORE(mdb_put, (MDB_txn *t, MDB_dbi d, MDB_val *k, MDB_val *v, unsigned f), t, d, k, v, f)
 FAIL_STORE(mdb_del, (MDB_txn *t, MDB_dbi d, MDB_val *k, MDB_val *v), t, d, k, v)
 FAIL_STORE(mdb_cursor_open, (MDB_txn *t, MDB_dbi d, MDB_cursor **c), t, d, c)
@@ -41,7 +51,7 @@ void *__real_arena_alloc(struct arena *a, size_t n);
 void *__wrap_arena_alloc(struct arena *a, size_t n);
 void *__wrap_arena_alloc(struct arena *a, size_t n)
 {
-    if (!fail_store_now("arena_alloc"))
+    if (!fail_store_now("arena_alloc", false))
         return __real_arena_alloc(a, n);
     fail_store_is_memory = true;
     a->failed = true;

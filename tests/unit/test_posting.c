@@ -1,4 +1,4 @@
-// links: broker common lmdb xxhash protobuf-c sodium jansson uv systemd nng
+// links: broker common lmdb xxhash protobuf-c sodium jansson uv systemd nng fail_store
 // Posting lists and hours against a model that looks at every row: random rows in random turns, some of them taken away again from the
 // front; totals, offsets and walks of random unions over random ranges. Then the decoder, on octets that are none. Then a store of the
 // layout before, brought to this one in steps that are cut off.
@@ -14,6 +14,7 @@
 #include "arena.h"
 #include "crypto.h"
 #include "event.h"
+#include "fail_store.h"
 #include "log.h"
 #include "migrate.h"
 #include "posting.h"
@@ -684,6 +685,219 @@ static void without_memory(void **state)
     arena_fini(&a);
 }
 
+// ---------------------------------------------------------------- a store that fails, or holds what is none
+
+// What all the lists of workspace 1 say, of numbers lo..hi without the newest `skip`: totals and a sum of what is found.
+static enum err look(struct txn *t, uint64_t lo, uint64_t hi, uint64_t skip, uint64_t *ret)
+{
+    enum { LISTS = 3 };
+    const struct posting_list lists[LISTS] = { posting_by_kind(1, ROW_TASK_CREATED), posting_by_kind(1, ROW_TASK_STARTED),
+                                               posting_by_id(POSTING_ENTITY, 1, 1, ENTITY_TASK) };
+    uint64_t total, left, number, n, newest;
+    unsigned kind;
+    struct cursor c;
+    *ret = 0;
+    for (unsigned i = 0; i < LISTS; i++) {
+        struct posting_set s = { .txn = t, .arena = &stage.arena, .lists = &lists[i], .n = 1, .lo = lo, .hi = hi };
+        struct posting_walk w;
+        enum err e = posting_total(&s, &total);
+        if (!e)
+            e = posting_skip(&s, total, skip, &left);
+        if (!e)
+            e = posting_walk_open(&w, &s);
+        if (e)
+            return e;
+        *ret += total;
+        while (posting_walk_next(&w, &number, &kind))
+            *ret = *ret * 31 + number + kind;
+        e = w.err;
+        posting_walk_close(&w);
+        if (!e)
+            e = cursor_open(&c, t, DB_POSTING, NULL);
+        if (e)
+            return e;
+        e = posting_since(&c, &lists[i], lo, &n, &newest);
+        *ret = *ret * 31 + n + newest;
+        cursor_close(&c);
+        if (e)
+            return e;
+    }
+    struct posting_list l = { .workspace = 1, .family = POSTING_KIND };
+    enum err e = cursor_open(&c, t, DB_POSTING, NULL);
+    if (e)
+        return e;
+    while (posting_next_list(&c, &l))
+        *ret = *ret * 31 + l.kind;
+    e = c.err;
+    cursor_close(&c);
+    return e;
+}
+
+static void fill_some(void)
+{
+    seed = 4711;
+    first_row = n_rows = 0;
+    stage_open();
+    for (unsigned i = 0; i < 10; i++)
+        play_turn(400);
+    play_trim(500);
+}
+
+// Every call to the store and every allocation fails once: an answer is right, or it is an error.
+static void failing(void **state)
+{
+    struct txn *t;
+    uint64_t right, got;
+    (void)state;
+    fill_some();
+    for (uint64_t skip = 0; skip <= 900; skip += 300) {
+        const uint64_t lo = model[700].number, hi = model[n_rows - 50].number;
+        assert_int_equal(store_begin(stage.store, false, &t), ERR_OK);
+        arena_reset(&stage.arena);
+        assert_int_equal(look(t, lo, hi, skip, &right), ERR_OK);
+        for (unsigned n = 1;; n += n < 40 ? 1 : 7) {
+            fail_store(n);
+            enum err e = look(t, lo, hi, skip, &got);
+            if (!fail_store_done()) {
+                assert_int_equal(e, ERR_OK);
+                assert_int_equal(got, right);
+                break;
+            }
+            assert_int_equal(e, fail_store_is_memory ? ERR_NO_MEMORY : ERR_STORAGE_ERROR);
+        }
+        store_abort(t);
+    }
+    for (unsigned n = 1; ; n++) { // the same of a turn's writing, and of what goes again
+        struct postings p = { 0 };
+        enum err e = ERR_OK;
+        t = writing();
+        fail_store(n);
+        for (uint64_t i = 0; i < 1200 && !e; i++) {
+            struct model_row m = { .number = model[n_rows - 1].number + 1 + i, .workspace = 1, .row = ROW_TASK_CREATED, .entity = 1 + i % 2 };
+            Wire__Row r = row_of(&m);
+            e = postings_row(&p, &stage.arena, &r);
+        }
+        if (!e)
+            e = postings_flush(&p, t);
+        for (size_t i = 0; i < 300 && !e; i++) {
+            Wire__Row r = row_of(&model[first_row + i]);
+            e = postings_row(&p, &stage.arena, &r);
+        }
+        if (!e)
+            e = postings_trim(&p, t, model[first_row + 300].number);
+        const char *what = fail_store_done();
+        store_abort(t);
+        assert_int_equal(e, !what ? ERR_OK : fail_store_is_memory ? ERR_NO_MEMORY : ERR_STORAGE_ERROR);
+        if (!what)
+            break;
+    }
+    stage_close();
+}
+
+// Chunks cut short, of other ranks, or of other octets: nothing is read beyond them, and what cannot be said is not said.
+static void wrong_chunks(void **state)
+{
+    struct txn *t;
+    unsigned corrupt = 0, fine = 0;
+    (void)state;
+    fill_some();
+    for (unsigned round = 0; round < 400; round++) {
+        struct cursor c;
+        struct key prefix = { .n = 0 };
+        uint8_t b[4096];
+        uint64_t got;
+        t = writing();
+        const struct posting_list l = posting_by_kind(1, ROW_TASK_CREATED + (unsigned)rnd(2));
+        posting_key(&l, &prefix);
+        assert_int_equal(cursor_open(&c, t, DB_POSTING, &prefix), ERR_OK);
+        bool on = cursor_seek(&c, NULL);
+        if (on && rnd(2))
+            on = cursor_next(&c) || cursor_seek(&c, NULL);
+        if (on && c.value.n <= sizeof b) {
+            size_t n = c.value.n;
+            memcpy(b, c.value.p, n);
+            switch (rnd(5)) {
+            case 0: n = rnd(n + 1); break;
+            case 1: b[rnd(n)] ^= (uint8_t)(1 + rnd(255)); break;
+            case 2: b[0] = (uint8_t)rnd(128); break; // its rank
+            case 3: memset(b, 0, n); break;
+            default:
+                if (n < sizeof b)
+                    b[n++] = 1;
+            }
+            assert_int_equal(cursor_put(&c, b, n), ERR_OK);
+        }
+        if (rnd(20) == 0) { // a key that is none
+            struct key k = prefix;
+            k.n -= rnd(8); // a key of no number, or of no list
+            assert_int_equal(store_put(t, DB_POSTING, &k, "x", 1), ERR_OK);
+        }
+        cursor_close(&c);
+        enum err e = look(t, model[first_row].number, model[n_rows - 1].number, rnd(2000), &got);
+        corrupt += e == ERR_CORRUPT;
+        fine += e == ERR_OK;
+        assert_true(e == ERR_CORRUPT || e == ERR_OK);
+        struct postings p = { 0 };
+        struct model_row m = { .number = model[n_rows - 1].number + 1, .workspace = 1, .row = ROW_TASK_CREATED, .entity = 1 };
+        Wire__Row r = row_of(&m);
+        assert_int_equal(postings_row(&p, &stage.arena, &r), ERR_OK);
+        e = postings_flush(&p, t);
+        assert_true(e == ERR_CORRUPT || e == ERR_OK);
+        store_abort(t);
+    }
+    assert_in_range(corrupt, 50, 350);
+    assert_in_range(fine, 50, 350);
+    stage_close();
+}
+
+// A newest chunk that says that nothing came before it: every count would be negative.
+static void ranks_that_fall(void **state)
+{
+    const struct posting_list l = posting_by_kind(1, ROW_TASK_CREATED);
+    struct posting_set s = { .arena = &stage.arena, .lists = &l, .n = 1, .lo = 1000, .hi = 1101 };
+    struct postings p = { 0 };
+    struct cursor c;
+    struct key prefix;
+    uint64_t n, newest;
+    uint8_t b[4096];
+    (void)state;
+    stage_open();
+    s.txn = writing();
+    for (uint64_t i = 1; i <= 1100; i++) {
+        Wire__Row r = WIRE__ROW__INIT;
+        r.number = i;
+        r.workspace = 1;
+        r.row = ROW_TASK_CREATED;
+        r.actor = actors[0];
+        assert_int_equal(postings_row(&p, &stage.arena, &r), ERR_OK);
+    }
+    assert_int_equal(postings_flush(&p, s.txn), ERR_OK);
+    assert_int_equal(posting_total(&s, &n), ERR_OK);
+    assert_int_equal(n, 101);
+    posting_key(&l, &prefix);
+    assert_int_equal(cursor_open(&c, s.txn, DB_POSTING, &prefix), ERR_OK);
+    assert_true(cursor_seek_before(&c, NULL));
+    assert_true((c.value.p[0] & 0x80) && !(c.value.p[1] & 0x80)); // the rank, 1024, in two octets
+    b[0] = 0;
+    memcpy(b + 1, c.value.p + 2, c.value.n - 2);
+    assert_int_equal(cursor_put(&c, b, c.value.n - 1), ERR_OK);
+    assert_int_equal(posting_total(&s, &n), ERR_CORRUPT);
+    assert_int_equal(posting_since(&c, &l, 1000, &n, &newest), ERR_CORRUPT);
+    s.lo = 1;
+    assert_int_equal(posting_skip(&s, 1100, 600, &n), ERR_CORRUPT);
+    s.lo = s.hi; // and of nothing there is nothing
+    assert_int_equal(posting_skip(&s, 1100, 600, &n), ERR_OK);
+    s = (struct posting_set){ .txn = s.txn, .arena = &stage.arena, .lists = &l, .lo = 1, .hi = 2 };
+    struct posting_walk w;
+    unsigned kind;
+    assert_int_equal(posting_walk_open(&w, &s), ERR_OK);
+    assert_false(posting_walk_next(&w, &n, &kind));
+    posting_walk_close(&w);
+    cursor_close(&c);
+    store_abort(s.txn);
+    stage_close();
+}
+
 // ---------------------------------------------------------------- a store of the layout before
 
 static uint32_t schema(void)
@@ -802,6 +1016,7 @@ int main(void)
         return 1;
     const struct CMUnitTest tests[] = { cmocka_unit_test(random_rows), cmocka_unit_test(queries), cmocka_unit_test(deep_offsets), cmocka_unit_test(damaged),
                                         cmocka_unit_test(keys), cmocka_unit_test(without_memory), cmocka_unit_test(migration),
-                                        cmocka_unit_test(other_layouts) };
+                                        cmocka_unit_test(other_layouts), cmocka_unit_test(failing), cmocka_unit_test(wrong_chunks),
+                                        cmocka_unit_test(ranks_that_fall) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -70,6 +70,7 @@ static void bodies(void **state)
         { "{\"name\":\"n\"}", true, ERR_OK, "", AEDIT_NAME },
         { "{\"role\":\"r\",\"name\":null}", true, ERR_OK, "", AEDIT_ROLE },
         { "{\"role\":\"r\",\"name\":\"n\"}", true, ERR_OK, "", AEDIT_ROLE | AEDIT_NAME },
+        { "{\"name\":7}", true, ERR_INVALID_FIELD, "name", 0 },
         { "{\"name\":\"\"}", true, ERR_INVALID_FIELD, "name", 0 },
         { "{\"role\":\"a\\nb\"}", true, ERR_INVALID_FIELD, "role", 0 },
         { "{\"role\":[]}", true, ERR_INVALID_FIELD, "role", 0 },

@@ -63,6 +63,50 @@ static void test_lines(void **state)
     buf_fini(&b);
 }
 
+// Lines whose checksum is right, and that are none of ours all the same.
+static void test_lines_that_are_none(void **state)
+{
+    static const struct { const char *text; bool ok; } rows[] = {
+        { "S 9 42 2 run boot 1 2 -", true }, { "F 9 0 0 - - 0 0 -", true }, { "S 0 42 2 run boot 1 2 -", false }, { "X 9 42 2 run boot 1 2 -", false },
+        { "SS 9 42 2 run boot 1 2 -", false }, { "S 9 42 2 run boot 1 2", false }, { "S 9 42 2 run boot 1 2 - -", false }, { "S", false },
+        { "S x 42 2 run boot 1 2 -", false }, { "S 9/ 42 2 run boot 1 2 -", false }, { "S 9 4: 2 run boot 1 2 -", false },
+        { "S 9 42 2x run boot 1 2 -", false }, { "S 9 42 2 run boot 1x 2 -", false }, { "S 9 42 2 run boot 1 2x -", false },
+        { "S 9223372036854775807 42 2 run boot 1 2 -", true }, { "S 9223372036854775808 42 2 run boot 1 2 -", false },
+        { "S 9 9223372036854775808 2 run boot 1 2 -", false }, { "S 9 42 4294967295 run boot 1 2 -", true },
+        { "S 9 42 4294967296 run boot 1 2 -", false }, { "S 9 42 2 run boot 2147483648 2 -", false },
+        { "S 9 42 2 run boot 1 99999999999999999999 -", false }, { "S 9 42 2 0123456789abcdef0123456789abcdef0 boot 1 2 -", false },
+        { "S 9 42 2 run 11111111-2222-3333-4444-5555555555555555555555555555555 1 2 -", false },
+        { "S 9 42 2 0123456789abcdef0123456789abcdef boot 1 2 /sys/fs/cgroup/x", false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct spool_line got;
+        uint8_t hash[HASH_SIZE];
+        char line[SPOOL_LINE_MAX + 100];
+        size_t n = strlen(rows[i].text);
+        crypto_hash(hash, rows[i].text, n);
+        n = (size_t)snprintf(line, sizeof line, "%s ", rows[i].text);
+        for (unsigned k = 0; k < 8; k++)
+            n += (size_t)snprintf(line + n, sizeof line - n, "%02x", hash[k]);
+        if (spool_line_parse(line, n, &got) != rows[i].ok)
+            fail_msg("'%s'", rows[i].text);
+        line[n - 17] = '_';
+        assert_false(spool_line_parse(line, n, &got));
+        memset(line + n, 'x', sizeof line - n);
+        assert_false(spool_line_parse(line, sizeof line, &got));
+        line[0] = 0;
+        assert_false(spool_line_parse(line, n, &got));
+    }
+    struct buf b; // no room for a line, or for an end
+    for (size_t max = 0; max < 80; max += 10) {
+        buf_init(&b, max);
+        spool_line_put(&b, &sample);
+        assert_int_equal(b.err, ERR_TOO_BIG);
+        buf_fini(&b);
+    }
+}
+
 static void make_end(struct buf *b, uint64_t session, Wire__OutputPiece *piece)
 {
     Wire__SessionReport r = WIRE__SESSION_REPORT__INIT;
@@ -95,6 +139,27 @@ static void test_ends(void **state)
     assert_int_equal(r->exit_code, 3);
     assert_memory_equal(r->pieces[0]->data.data, "hello", 5);
     wire__session_report__free_unpacked(r, NULL);
+    struct buf small;
+    buf_init(&small, b.len - 1);
+    make_end(&small, 9, &p);
+    assert_int_equal(small.err, ERR_TOO_BIG);
+    buf_fini(&small);
+    struct buf none;
+    buf_init(&none, SPOOL_END_MAX);
+    make_end(&none, 0, &p); // of no session
+    assert_null(spool_end_parse(none.data, none.len));
+    buf_reset(&none);
+    Wire__SessionReport running = WIRE__SESSION_REPORT__INIT;
+    running.session = 9;
+    spool_end_put(&none, &running); // that has not ended
+    assert_null(spool_end_parse(none.data, none.len));
+    buf_reset(&none);
+    buf_put(&none, b.data, 8);
+    crypto_hash(buf_reserve(&none, HASH_SIZE + 1), "\xff", 1); // no message at all
+    none.len += HASH_SIZE;
+    buf_putc(&none, (char)0xff);
+    assert_null(spool_end_parse(none.data, none.len));
+    buf_fini(&none);
     for (size_t n = 0; n < b.len; n++)
         assert_null(spool_end_parse(b.data, n));
     for (size_t n = 0; n < b.len; n++) {
@@ -427,7 +492,7 @@ static void test_guards(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lines), cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_lines), cmocka_unit_test(test_lines_that_are_none), cmocka_unit_test(test_ends),
         cmocka_unit_test(test_reports),
         cmocka_unit_test_setup_teardown(test_lives, setup, teardown),
         cmocka_unit_test_setup_teardown(test_guards, setup, teardown),
