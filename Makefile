@@ -152,7 +152,7 @@ asan tsan:
 	$(MAKE) MODE=$@ all unit
 fuzz:
 	tools/fuzz
-# Each figure beside its peer's, into $(OUT)/bench/report.md; quick: the same rows, short.
+# Each figure beside its peer's, into $(OUT)/bench/report.md; quick: the same rows, short, into report-quick.md.
 bench bench-quick:
 	tools/deps build bench
 	$(MAKE) -s all
