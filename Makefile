@@ -218,7 +218,7 @@ crash: all faults
 $(OUT)/crash/%: $(OUT)/tests/crash/%.o $(OUT)/libbroker.a $(OUT)/libcommon.a $(GEN_common) $(GEN_broker)
 	@mkdir -p $(@D)
 	$(call say,LINK)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS_broker)
-# Each figure beside its peer's, into $(OUT)/bench/report.md; quick: the same rows, short.
+# Each figure beside its peer's, into $(OUT)/bench/report.md; quick: the same rows, short, into report-quick.md.
 bench bench-quick:
 	tools/deps build bench
 	$(MAKE) -s all

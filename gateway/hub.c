@@ -38,7 +38,8 @@ enum {
     LIVE_MESSAGE_MAX = 16 * 1024 * 1024, // unpacked
     HEAD_WAIT_MS = 300,           // how long the head waits for the credential
     TURN_US = 2000,               // of work in one loop turn
-    PACE_MAX_US = 20000,          // rounds are at most this far apart, and at most 4 times what one takes
+    PACE_MAX_US = 20000,          // rounds are at most this far apart, and at most 4 times what one costs of the CPU: a gateway
+                                  // that has to wait for its CPU is late already
     LOST_SPREAD_MS = 2000,
     ENDING_STEP_MS = 20,
     WHEEL = 32,                   // slots of a second each, for heartbeats
@@ -682,7 +683,7 @@ static void round_end(struct hub *h)
 static void turn_cb(uv_idle_t *idle)
 {
     struct hub *h = idle->data;
-    uint64_t began = clock_mono_us(), now = began;
+    uint64_t began = clock_mono_us(), now = began, used = clock_cpu_us();
 
     for (unsigned i = 1;; i++) {
         struct list *due = list_pop_front(&h->due), *behind, *beats;
@@ -702,7 +703,7 @@ static void turn_cb(uv_idle_t *idle)
         if (i % 4 == 0 && (now = clock_mono_us()) - began >= TURN_US)
             break;
     }
-    h->round_used_us += clock_mono_us() - began;
+    h->round_used_us += clock_cpu_us() - used;
     if (h->in_round && list_empty(&h->due))
         round_end(h);
     kick(h);

@@ -11,6 +11,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'proc'))
+import harness  # noqa: E402
 from harness import end, popen, wait_until  # noqa: E402
 
 PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
@@ -99,12 +100,20 @@ http {
                                  'files': min(15000, resource.getrlimit(resource.RLIMIT_NOFILE)[1])})
         return ['nginx', '-p', self.dir, '-c', conf, '-e', os.path.join(self.dir, 'error.log')]
 
-    def worker(self):
-        """The process id of the one worker process."""
+    def start(self):
+        super().start()
+
         def child():
             with open('/proc/%d/task/%d/children' % (self.p.pid, self.p.pid)) as f:
                 return f.read().split()
-        return int(wait_until('nginx has its worker', child)[0])
+        self.worker = int(wait_until('nginx has its worker process', child)[0])
+        harness._reaper.say(b'+', self.worker) # it would outlive a master that is killed with us
+        return self
+
+    def stop(self):
+        if self.p is not None:
+            super().stop()
+            harness._reaper.say(b'-', self.worker)
 
 
 class Beanstalkd(Peer):
@@ -172,8 +181,9 @@ class Postgres(Peer):
         prefix = os.path.join(self.home, 'times')
         for old in glob.glob(prefix + '*'):
             os.unlink(old)
-        out = self.run(self.bins + '/pgbench', '-n', '-M', 'prepared', '-c', str(clients), '-j', '1', '-t', str(max(1, seconds * min(500 * clients, 4000) // clients)), '-f', script, '-l',
-                       '--log-prefix', prefix, '-h', '127.0.0.1', '-p', str(self.port), '-U', 'bench', 'postgres')
+        each = max(1, seconds * min(500 * clients, 4000) // clients)
+        out = self.run(self.bins + '/pgbench', '-n', '-M', 'prepared', '-c', str(clients), '-j', '1', '-t', str(each), '-f', script, '-l', '--log-prefix',
+                       prefix, '-h', '127.0.0.1', '-p', str(self.port), '-U', 'bench', 'postgres')
         rate = float(next(line for line in out.splitlines() if line.startswith('tps =')).split()[2])
         times = []
         for path in glob.glob(prefix + '*'):
