@@ -76,7 +76,7 @@ static bool write_all(int fd, const uint8_t *p, size_t n)
     return true;
 }
 
-// A file written whole under another name, then put in its place.
+// A file written whole under another name, then put in its place. ERR_AGAIN: it is there, but its name may not outlast a power cut.
 static enum err put_file(const struct spool *s, const char *name, const uint8_t *p, size_t n, bool sync)
 {
     char tmp[NAMES_MAX + 8];
@@ -86,11 +86,11 @@ static enum err put_file(const struct spool *s, const char *name, const uint8_t 
         return ERR_IO;
     bool ok = write_all(fd, p, n) && (!sync || fsync(fd) == 0);
     ok = close(fd) == 0 && ok;
-    if (!ok || renameat(s->dir_fd, tmp, s->dir_fd, name) != 0 || (sync && fsync(s->dir_fd) != 0)) {
+    if (!ok || renameat(s->dir_fd, tmp, s->dir_fd, name) != 0) {
         (void)unlinkat(s->dir_fd, tmp, 0);
         return ERR_IO;
     }
-    return ERR_OK;
+    return sync && fsync(s->dir_fd) != 0 ? ERR_AGAIN : ERR_OK;
 }
 
 static enum err get_file(int dir, const char *name, struct buf *b)
@@ -171,7 +171,8 @@ static bool live_end(struct spool *s, uint64_t session, const void *line, size_t
     return true;
 }
 
-// A journal with nothing but what still counts, in the place of the old one. The old one stays in use when it fails.
+// A journal with nothing but what still counts, in the place of the old one. The old one stays in use while it is not there; but once
+// it is, the old one has no name any more: what would be written to it nobody could read.
 static enum err journal_fresh(struct spool *s)
 {
     struct buf b;
@@ -190,7 +191,7 @@ static enum err journal_fresh(struct spool *s)
             spool_line_put(&b, &l);
     }
     enum err e = b.err ? b.err : put_file(s, "journal", b.data, b.len, true);
-    if (!e) {
+    if (!e || e == ERR_AGAIN) {
         int fd = openat(s->dir_fd, "journal", O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
         if (fd < 0) {
             e = ERR_IO;
@@ -203,7 +204,7 @@ static enum err journal_fresh(struct spool *s)
         }
     }
     buf_fini(&b);
-    return e;
+    return e == ERR_AGAIN ? ERR_IO : e;
 }
 
 // Writes what gathered. False: it is not all there, and none of it will be tried again.
@@ -410,24 +411,38 @@ uint64_t spool_octets(const struct spool *s)
 
 // ---------------------------------------------------------------- opening
 
+// So that the name of what is in a directory outlasts a power cut. One we may not read is not one we made anything in.
+static bool sync_dir(const char *dir)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == EACCES || errno == EPERM;
+    bool ok = fsync(fd) == 0 || errno == EINVAL || errno == EROFS;
+    close(fd);
+    return ok;
+}
+
+// Every name on the way is synced, also one that is there: a former start may have been ended before it came to that.
 static enum err make_dir(const char *dir, char *why, size_t why_size)
 {
-    char path[4096];
+    char path[4096], above[4096];
     if ((size_t)snprintf(path, sizeof path, "%s", dir) >= sizeof path) {
         snprintf(why, why_size, "%s: the name is too long", dir);
         return ERR_IO;
     }
+    snprintf(above, sizeof above, "%s", *path == '/' ? "/" : ".");
     for (char *p = path + 1;; p++) {
         if (*p && *p != '/')
             continue;
         char c = *p;
         *p = 0;
-        if (mkdir(path, c ? 0755 : 0700) != 0 && errno != EEXIST) {
+        if ((mkdir(path, c ? 0755 : 0700) != 0 && errno != EEXIST) || !sync_dir(above)) {
             snprintf(why, why_size, "%s: %s", path, strerror(errno));
             return ERR_IO;
         }
         if (!c)
             return ERR_OK;
+        memcpy(above, path, sizeof above);
         *p = c;
     }
 }
