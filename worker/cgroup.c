@@ -12,7 +12,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "crypto.h"
-#include "spawn.h"
 
 enum { NESTED_MAX = 8, TICK_MS = 10, STOCK_MAX = 16, LIFE_OCTETS = 4 };
 
@@ -26,7 +25,8 @@ struct stock {
 };
 static struct list ready = { &ready, &ready };     // made
 static struct list dropped = { &dropped, &dropped };
-static struct list making = { &making, &making }, removing = { &removing, &removing }; // the job's
+static struct list moves = { &moves, &moves };     // of cgroup_move, to be done
+static struct list making = { &making, &making }, removing = { &removing, &removing }, moving = { &moving, &moving }; // the job's
 static unsigned taken, n_ready;                    // taken: since the last job
 static uv_loop_t *the_loop;
 static uv_timer_t tick;
@@ -113,7 +113,7 @@ bool cgroup_init(uv_loop_t *loop, const char *owner)
     uint8_t life[LIFE_OCTETS];
     base[0] = 0;
     the_loop = loop;
-    if (!spawn_knows_groups() || strlen(owner) >= CGROUP_OWNER_MAX || uv_timer_init(loop, &tick) || !find_mount(point, sizeof point, root, sizeof root) ||
+    if (strlen(owner) >= CGROUP_OWNER_MAX || uv_timer_init(loop, &tick) || !find_mount(point, sizeof point, root, sizeof root) ||
         !find_own(own, sizeof own))
         return false;
     uv_unref((uv_handle_t *)&tick);
@@ -192,9 +192,19 @@ bool cgroup_path_ok(const char *path)
 
 // ---------------------------------------------------------------- the stock
 
+static void add(const struct cgroup_move *m)
+{
+    char text[16];
+    snprintf(text, sizeof text, "%d", m->pid);
+    if (!put(m->path, "cgroup.procs", text))
+        return; // it has ended, most likely; were it not so, the sweep of the tree finds it
+}
+
 static void work_cb(uv_work_t *w)
 {
     (void)w;
+    list_each(n, tmp, &moving)
+        add(container_of(n, struct cgroup_move, at));
     list_each(n, tmp, &removing)
         cgroup_remove(container_of(n, struct stock, at)->path);
     list_each(n, tmp, &making) {
@@ -220,13 +230,20 @@ static void free_all(struct list *l)
 
 static void worked_cb(uv_work_t *w, int status)
 {
+    struct list moved;
     (void)w;
     (void)status;
     working = false;
+    list_init(&moved);
+    list_take(&moved, &moving);
+    for (struct list *n; (n = list_pop_front(&moved));) {
+        struct cgroup_move *m = container_of(n, struct cgroup_move, at);
+        m->done(m);
+    }
     free_all(&removing);
     for (struct list *n; (n = list_pop_front(&making));) {
         struct stock *s = container_of(n, struct stock, at);
-        if (s->path[0] && n_ready < STOCK_MAX) {
+        if (s->path[0] && base[0] && n_ready < STOCK_MAX) {
             list_push_back(&ready, &s->at);
             n_ready++;
         } else if (s->path[0]) {
@@ -235,7 +252,9 @@ static void worked_cb(uv_work_t *w, int status)
             free(s);
         }
     }
-    if (!list_empty(&dropped))
+    if (!list_empty(&moves))
+        tick_cb(&tick);
+    else if (!list_empty(&dropped))
         tick_soon();
 }
 
@@ -246,7 +265,10 @@ static bool new_path(char path[CGROUP_PATH_MAX])
 
 static void tick_cb(uv_timer_t *t)
 {
-    (void)t;
+    uv_timer_stop(t);
+    if (working)
+        return; // worked_cb looks again
+    list_take(&moving, &moves);
     list_take(&removing, &dropped);
     for (unsigned want = n_ready + taken < STOCK_MAX ? taken : STOCK_MAX - n_ready; want; want--) {
         struct stock *s = malloc(sizeof *s);
@@ -278,6 +300,12 @@ bool cgroup_take(char path[CGROUP_PATH_MAX])
     taken++;
     tick_soon();
     return true;
+}
+
+void cgroup_move(struct cgroup_move *m)
+{
+    list_push_back(&moves, &m->at);
+    tick_cb(&tick);
 }
 
 void cgroup_drop(const char *path)

@@ -1,6 +1,7 @@
 /* Happy path: proc_spawn; data_cb reads each pipe to its end; exited_cb tells how the main process ended, which stays a
- * zombie; the owner sweeps until nothing is left and calls proc_close, which reaps it. `let_go` frees once all handles are
- * closed. A pipe that somebody keeps open is closed by proc_close all the same.
+ * zombie; the owner sweeps until nothing is left and calls proc_close, which reaps it - once it has been put into its control
+ * group, where it is not born into it: until then its number must stay its own. `let_go` frees once all handles are closed. A
+ * pipe that somebody keeps open is closed by proc_close all the same.
  */
 #include "proc.h"
 #include <errno.h>
@@ -36,9 +37,10 @@ struct proc {
     uv_poll_t exit;
     uv_timer_t again; // a pipe had no room
     struct pipe_end pipe[PIPES];
+    struct cgroup_move move;
     int pidfd;
-    unsigned open;   // handles that are not closed yet
-    bool exited, told_eof, closing;
+    unsigned open;   // handles that are not closed yet, and 1 while it is moved into its group
+    bool moving, exited, told_eof, closing;
 };
 
 static uv_loop_t *the_loop;
@@ -321,6 +323,15 @@ static void reap(struct proc *p)
     cgroup_drop(p->id.cgroup);
 }
 
+static void moved_cb(struct cgroup_move *m)
+{
+    struct proc *p = container_of(m, struct proc, move);
+    p->moving = false;
+    if (p->closing)
+        reap(p);
+    let_go(p);
+}
+
 struct pipes {
     int out[2], err[2], content;
 };
@@ -367,12 +378,21 @@ enum err proc_spawn(const struct driver_cmd *cmd, const char *content, const str
     p->cbs = cbs;
     p->u = u;
     p->id = *id;
+    p->pidfd = -1;
     list_init(&p->at);
     if (open_pipes(&f, cmd->content_by_fd ? content : NULL) != ERR_OK) {
         snprintf(why, why_size, "%s", strerror(errno));
         goto fail;
     }
-    int e = spawn(&(struct spawn){ cmd, f.out[1], f.err[1], f.content, id->cgroup }, &p->id.pid, &p->pidfd);
+    bool born = spawn_knows_groups();
+    int e = spawn(&(struct spawn){ cmd, f.out[1], f.err[1], f.content, born ? id->cgroup : "" }, &p->id.pid, &p->pidfd);
+    if (e && born && id->cgroup[0]) { // somebody may have taken the group away: it is found by its marks
+        e = spawn(&(struct spawn){ cmd, f.out[1], f.err[1], f.content, "" }, &p->id.pid, &p->pidfd);
+        if (!e) {
+            cgroup_drop(id->cgroup);
+            p->id.cgroup[0] = 0;
+        }
+    }
     if (e) {
         if (access(cmd->cwd, X_OK) != 0)
             snprintf(why, why_size, "the home directory %s: %s", cmd->cwd, strerror(errno));
@@ -393,16 +413,25 @@ enum err proc_spawn(const struct driver_cmd *cmd, const char *content, const str
     close_pipes(&f);
     list_push_back(&all, &p->at);
     n_procs++;
+    if (!born && p->id.cgroup[0]) { // what it starts before it is in has its mark all the same
+        p->move = (struct cgroup_move){ .path = p->id.cgroup, .pid = p->id.pid, .done = moved_cb };
+        p->moving = true;
+        p->open++;
+        cgroup_move(&p->move);
+    }
     *ret = p;
     return ERR_OK;
 
 fail:
     close_pipes(&f);
-    cgroup_drop(id->cgroup);
-    if (p->open)
+    cgroup_drop(p->id.cgroup);
+    if (p->open) {
         close_handles(p);
-    else
-        free(p);
+        return ERR_IO;
+    }
+    if (p->pidfd >= 0)
+        close(p->pidfd);
+    free(p);
     return ERR_IO;
 }
 
@@ -453,7 +482,8 @@ void proc_close(struct proc *p)
         close_pipe(e);
     }
     p->closing = true;
-    reap(p);
+    if (!p->moving)
+        reap(p); // else moved_cb does
     uv_poll_stop(&p->exit);
     uv_timer_stop(&p->again);
     uv_close((uv_handle_t *)&p->exit, freed_cb);

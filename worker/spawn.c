@@ -2,7 +2,7 @@
  * copied, however large we are. By hand, since the C library of Debian 12 can neither put the child into a control group nor
  * give its pidfd. What the child does until then is done with bare system calls: its memory is ours, and so are the C
  * library's locks and a sanitizer's books.
- * Where the kernel (or what filters its calls) has no clone3, posix_spawn does it, and there are no groups.
+ * Where what filters our calls hides clone3 (systemd does, for RestrictNamespaces=), posix_spawn does it, and it is moved after.
  */
 #include "spawn.h"
 #include <errno.h>
@@ -42,6 +42,11 @@ bool spawn_init(void)
 bool spawn_knows_groups(void)
 {
     return has_clone3;
+}
+
+void spawn_plainly(void)
+{
+    has_clone3 = false;
 }
 
 // ---------------------------------------------------------------- the child

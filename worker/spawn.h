@@ -15,5 +15,7 @@ struct spawn {
 bool spawn_init(void);
 // Whether a process can be put into its group at birth here.
 bool spawn_knows_groups(void);
+// From now on it cannot: for tests of what is done then.
+void spawn_plainly(void);
 // 0, and it runs (or has ended already: it is the caller's to reap); else an errno. The thread waits until the program is loaded.
 int spawn(const struct spawn *s, pid_t *ret_pid, int *ret_pidfd);

@@ -16,11 +16,12 @@
 #include "clock.h"
 #include "log.h"
 #include "proc.h"
+#include "spawn.h"
 
 enum { PATIENCE_MS = 20000, KEEP = 65536 };
 
 static uv_loop_t *loop;
-static bool without_groups;
+static bool without_groups, plainly;
 static struct driver_user user = { "tester", "/tmp" };
 
 struct run {
@@ -209,6 +210,16 @@ static void test_cannot_start(void **state)
     (void)cgroup_take(id.cgroup);
     assert_int_equal(proc_spawn(&cmd, "true", &id, &cbs, &r, &r.p, why, sizeof why), ERR_IO);
     assert_non_null(strstr(why, "/nonexistent"));
+    // A group that somebody has taken away keeps nothing from running.
+    assert_int_equal(driver_command(&d, &user, &cmd), ERR_OK);
+    if (cgroup_take(id.cgroup) && spawn_knows_groups()) {
+        r = (struct run){ 0 };
+        snprintf(r.run, sizeof r.run, "%s", id.run);
+        assert_int_equal(rmdir(id.cgroup), 0);
+        assert_int_equal(proc_spawn(&cmd, "true", &id, &cbs, &r, &r.p, why, sizeof why), ERR_OK);
+        assert_string_equal(proc_id(r.p)->cgroup, "");
+        finish(&r);
+    }
     d.driver = DRIVER_SSH;
     assert_int_equal(driver_command(&d, &user, &cmd), ERR_INVALID_FIELD);
 }
@@ -324,7 +335,7 @@ static void test_tree_end(void **state)
     if (worker == 0) {
         char fd[16];
         snprintf(fd, sizeof fd, "%d", pipe_of[1]);
-        execl("/proc/self/exe", "test_proc", without_groups ? "without" : "with", fd, (char *)NULL);
+        execl("/proc/self/exe", "test_proc", without_groups ? "without" : plainly ? "plainly" : "with", fd, (char *)NULL);
         _exit(1);
     }
     struct tree_id id, wrong;
@@ -379,6 +390,8 @@ int main(int argc, char **argv)
     if (argc == 3) {
         if (strcmp(argv[1], "without") == 0)
             cgroup_off();
+        else if (strcmp(argv[1], "plainly") == 0)
+            spawn_plainly();
         return doomed_worker(atoi(argv[2]));
     }
     const struct CMUnitTest tests[] = {
@@ -390,7 +403,15 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_kill_hostile_trees), cmocka_unit_test(test_leftovers), cmocka_unit_test(test_others_stay),
         cmocka_unit_test(test_tree_end),
     };
+    const struct CMUnitTest moved[] = {
+        cmocka_unit_test(test_exit_and_streams), cmocka_unit_test(test_long_content), cmocka_unit_test(test_cannot_start),
+        cmocka_unit_test(test_kill_hostile_trees), cmocka_unit_test(test_leftovers), cmocka_unit_test(test_others_stay),
+        cmocka_unit_test(test_tree_end),
+    };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    plainly = true;
+    spawn_plainly();
+    failed += cmocka_run_group_tests_name("moved into their groups", moved, NULL, NULL);
     without_groups = true;
     cgroup_off();
     return failed + cmocka_run_group_tests_name("without control groups", without, NULL, NULL);

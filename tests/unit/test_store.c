@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "fail_alloc.h"
@@ -161,6 +162,63 @@ static void full_map(void **state)
     store_close(s);
 }
 
+static void is_there(struct store *s, unsigned n)
+{
+    struct txn *t;
+    assert_int_equal(store_begin(s, false, &t), ERR_OK);
+    for (unsigned i = 1; i <= n; i++) {
+        struct key k = number(1, i);
+        struct slice v;
+        assert_int_equal(store_get(t, DB_BLOB, &k, &v), ERR_OK);
+        assert_int_equal(v.n, 1 + i * 37 % 9000);
+        for (size_t at = 0; at < v.n; at += 97)
+            assert_int_equal(v.p[at], (uint8_t)(i * 7 + 1));
+    }
+    store_abort(t);
+}
+
+// The file is longer than what is used, never longer than its limit, and what is written ahead covers nothing.
+static void written_ahead(void **state)
+{
+    enum { MAP = 3 << 20 };
+    static uint8_t value[9000];
+    struct store *s;
+    struct txn *t;
+    char path[128];
+    unsigned n = 0, ahead = 0;
+    (void)state;
+    assert_int_equal(store_open(dir, MAP, true, &s), ERR_OK);
+    snprintf(path, sizeof path, "%s/store.mdb", dir);
+    for (enum err e = ERR_OK; !e; n += !e) {
+        struct key k = number(1, n + 1);
+        struct stat st;
+        uint64_t used, max;
+        memset(value, (int)((n + 1) * 7 + 1) & 255, sizeof value);
+        assert_int_equal(store_begin(s, true, &t), ERR_OK);
+        e = store_put(t, DB_BLOB, &k, value, 1 + (n + 1) * 37 % 9000);
+        if (e) {
+            assert_int_equal(e, ERR_STORAGE_FULL);
+            store_abort(t);
+            break;
+        }
+        e = store_commit(t);
+        assert_int_equal(stat(path, &st), 0);
+        assert_int_equal(store_size(s, &used, &max), ERR_OK);
+        assert_true(st.st_size <= MAP);
+        ahead += (uint64_t)st.st_size > used + 65536;
+        if (n == 200) { // it goes on where it was after a new start
+            store_close(s);
+            assert_int_equal(store_open(dir, MAP, true, &s), ERR_OK);
+        }
+    }
+    assert_true(n > 300 && ahead > n / 2); // (none where the disk is nearly full)
+    is_there(s, n);
+    store_close(s);
+    assert_int_equal(store_open(dir, MAP, true, &s), ERR_OK);
+    is_there(s, n);
+    store_close(s);
+}
+
 static void truncated_file(void **state)
 {
     struct store *s;
@@ -255,6 +313,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(order_and_prefix, make_dir, drop_dir),
         cmocka_unit_test_setup_teardown(deletion_under_a_cursor, make_dir, drop_dir),
         cmocka_unit_test_setup_teardown(full_map, make_dir, drop_dir),
+        cmocka_unit_test_setup_teardown(written_ahead, make_dir, drop_dir),
         cmocka_unit_test_setup_teardown(truncated_file, make_dir, drop_dir),
         cmocka_unit_test(damaged_record),
         cmocka_unit_test(map_holds),
