@@ -302,8 +302,10 @@ static void tell(struct fleet *f, struct worker *w)
     }
     if (!orders_any(&os))
         return;
-    if (os.o.probes_given)
+    if (os.o.probes_given) {
         w->probes_dirty = false;
+        w->probes_number = os.o.probes_number;
+    }
     if (os.o.n_assignments > w->free)
         log_debug("worker %s is told of %zu sessions with %u slots free", w->name, os.o.n_assignments, w->free);
     w->free -= os.o.n_assignments < w->free ? (uint32_t)os.o.n_assignments : w->free;
@@ -401,6 +403,8 @@ enum err fleet_greeted(struct fleet *f, uint64_t worker, const char *name, uint6
     w->n_running = 0;
     memset(w->figured, 0, sizeof w->figured);
     w->probes_dirty = true;
+    crypto_random(&w->probes_number, sizeof w->probes_number);
+    w->probes_number = w->probes_number >> 2 | 2; // none that an earlier broker gave, not 1, and room above it
     crypto_random(w->token, sizeof w->token);
     memcpy(token, w->token, sizeof w->token);
     log_info("worker %s is here", w->name);
@@ -478,6 +482,8 @@ void fleet_poll(struct fleet *f, uint64_t worker, const Wire__WorkPoll *m, void 
     w->slots = m->slots;
     w->free = m->free;
     take_figures(w, m);
+    if (m->probes_number && m->probes_number != w->probes_number)
+        w->probes_dirty = true; // the answer that brought the list was lost, or came too late
     if (m->draining)
         drain(f, w);
     for (size_t i = 0; i < m->n_observed; i++)

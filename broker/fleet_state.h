@@ -51,6 +51,7 @@ struct worker {
     void *poll;                   // NULL: none held
     Wire__Holding *running;       // what the poll named
     size_t n_running;
+    uint64_t probes_number;       // of the list of desktops it was last given; above 1
     bool probes_dirty, dirty;
     uint64_t figures[WORKER_FIGURE_N]; // as last told
     uint8_t figured[WORKER_FIGURE_N];  // which it told

@@ -118,6 +118,7 @@ static enum err probe_orders(struct fleet *f, struct txn *t, const struct worker
 {
     size_t n = 0;
     os->o.probes_given = true;
+    os->o.probes_number = w->probes_number + 1;
     os->o.probes = arena_alloc(&f->arena, (w->probes + 1) * sizeof *os->o.probes);
     if (!os->o.probes)
         return ERR_NO_MEMORY;

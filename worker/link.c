@@ -56,6 +56,7 @@ struct link {
 
     struct poll poll[POLLS];
     uint64_t polls;
+    uint64_t probes_number;            // of the list of desktops we were last given; 1: none yet
     uv_timer_t poll_timer;
     unsigned poll_pause_ms;            // 0: the last one went well
     bool poll_due;                     // something changed while both were out
@@ -465,8 +466,11 @@ static void take_orders(struct link *l, const Wire__WorkOrders *o)
         hooks_take(l->hooks, o->hooks[i]);
         crypto_wipe(o->hooks[i]->secret, strlen(o->hooks[i]->secret));
     }
-    if (o->probes_given)
+    if (o->probes_given) {
         probe_targets(l->probe, o->probes, o->n_probes);
+        if (o->probes_number)
+            l->probes_number = o->probes_number;
+    }
     if (o->drain)
         link_drain(l);
     if (news)
@@ -571,6 +575,7 @@ static void send_poll(struct link *l)
     m.hold_ms = l->draining ? DRAIN_HOLD_MS : HOLD_MS;
     m.hook_slots = l->draining ? 0 : HOOK_SLOTS;
     m.n_hooks = hooks_holdings(l->hooks, &m.hooks);
+    m.probes_number = l->probes_number;
     m.n_observed = probe_observations(l->probe, &m.observed);
     m.figures = figure_list;
     m.n_figures = put_figures(l, figures, figure_list);
@@ -724,6 +729,7 @@ enum err link_new(const struct link_conf *c, struct link **ret)
     self_look(&l->self);
     crypto_random(&l->incarnation, sizeof l->incarnation);
     l->incarnation |= 1; // 0 is "none"
+    l->probes_number = 1;
     for (int i = 0; i < POLLS; i++) {
         l->poll[i].link = l;
         l->poll[i].call.cb = polled_cb;

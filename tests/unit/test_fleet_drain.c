@@ -29,7 +29,7 @@ static struct {
     struct fleet *fleet, *fleets[4];
     struct hooks *hooks[4];
     unsigned n_fleets;
-    struct told { unsigned answers, assignments; bool drain; } told[3]; // of each worker's polls
+    struct told { unsigned answers, assignments, lists; uint64_t list; bool drain; } told[3]; // of each worker's polls
     uint8_t token[3][16];
     Wire__LiveOutput heard;       // the last output that was passed on
     unsigned n_heard;
@@ -56,6 +56,9 @@ static void answer_cb(void *poll, Wire__Answer *a)
         return;
     t->assignments += (unsigned)a->work_orders->n_assignments;
     t->drain = a->work_orders->drain;
+    t->lists += a->work_orders->probes_given ? 1 : 0;
+    if (a->work_orders->probes_given)
+        t->list = a->work_orders->probes_number;
 }
 
 static void publish_cb(void *u, const Wire__Live *live)
@@ -254,6 +257,37 @@ static void told_to_drain(void **state)
     assert_int_equal(poll(1)->assignments, 1);
 }
 
+// It names the list of desktops it has.
+static struct told *poll_with(uint64_t worker, uint64_t list)
+{
+    Wire__WorkPoll m = WIRE__WORK_POLL__INIT;
+    struct told *t = &on.told[worker];
+    *t = (struct told){ 0 };
+    m.slots = m.free = 4;
+    m.hold_ms = 5000;
+    m.probes_number = list;
+    fleet_poll(on.fleet, worker, &m, t);
+    settle();
+    return t;
+}
+
+// An answer may be lost, or come when its worker has given it up: the list of desktops comes with the next one again.
+static void list_given_until_named(void **state)
+{
+    (void)state;
+    greet(1, 3);
+    uint64_t first = poll_with(1, 1)->list; // it has none
+    assert_true(on.told[1].lists == 1 && first > 1);
+    uint64_t second = poll_with(1, 1)->list; // the answer did not come
+    assert_true(on.told[1].lists == 1 && second != first);
+    assert_int_equal(poll_with(1, first)->lists, 1); // nor did the other
+    assert_int_equal(poll_with(1, second + 1)->answers, 0); // this one did: there is nothing to say
+    (void)poll(1);
+    assert_int_equal(poll(1)->lists, 0); // an older worker does not say what it has
+    greet(1, 3);
+    assert_int_equal(poll_with(1, second + 1)->lists, 1);
+}
+
 // How much of it is passed on.
 static unsigned says(uint64_t worker, uint64_t workspace, uint64_t session)
 {
@@ -300,7 +334,8 @@ int main(void)
     log_init("test", log_level_find("error", &ok));
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(told_to_drain, set_up),
-        cmocka_unit_test_teardown(output_of_its_sessions_alone, tear_down),
+        cmocka_unit_test(output_of_its_sessions_alone),
+        cmocka_unit_test_teardown(list_given_until_named, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
