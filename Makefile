@@ -57,7 +57,7 @@ MADE := $(OUT)/mcctl.1 $(OUT)/mcctl.bash $(OUT)/mcctl.zsh
 .SECONDARY:
 .SECONDEXPANSION:
 .DELETE_ON_ERROR:
-.PHONY: all help asan tsan unit test check sim fuzz bench bench-scale install deb clean
+.PHONY: all help asan tsan unit test check sim sim-bite fuzz bench bench-scale install deb clean
 
 all: $(BINS) $(MADE) $(OUT)/bench/fill
 
@@ -67,6 +67,7 @@ help:
 	@echo 'make check      every test (the same as tools/check)'
 	@echo 'make asan tsan  the programs and tests with sanitizers, into build-asan, build-tsan'
 	@echo 'make sim        the simulator, sanitized: SEEDS=500 FIRST=1 OUT=build-asan; SEED=n [V=1]: that one alone [and all that happens]'
+	@echo 'make sim-bite   that it finds every deliberate defect'
 	@echo 'make fuzz       fuzz targets (clang, libFuzzer), into build-fuzz; FUZZ_SECONDS=60 each'
 	@echo 'make bench      the figures of the performance section'
 	@echo 'make bench-scale  what 10 million events cost against 10 thousand (SCALE=full; less by default)'
@@ -153,11 +154,13 @@ $(OUT)/sim/sim: $$(call objs,tests/sim) $(SIM_WORKER:%=$(OUT)/sim/worker-%.o) $(
 	@mkdir -p $(@D)
 	$(call say,LINK)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs libprotobuf-c jansson libsodium lmdb libxxhash) -lpthread
 ifeq ($(MODE),)
-sim:
-	@$(MAKE) --no-print-directory -s MODE=asan $(if $(filter command line,$(origin OUT)),OUT=$(OUT),OUT=build-asan) sim
+sim sim-bite:
+	@$(MAKE) --no-print-directory -s MODE=asan $(if $(filter command line,$(origin OUT)),OUT=$(OUT),OUT=build-asan) $@
 else
 sim: $(OUT)/sim/sim
-	$(OUT)/sim/sim --list tests/sim/seeds $(if $(SEED),--seed $(SEED) $(if $(V),--verbose),--seeds $(or $(SEEDS),500) --first $(or $(FIRST),1)) $(SIM_FLAGS)
+	@$(OUT)/sim/sim --list tests/sim/seeds $(if $(SEED),--seed $(SEED) $(if $(V),--verbose),--seeds $(or $(SEEDS),500) --first $(or $(FIRST),1))
+sim-bite: $(OUT)/sim/sim
+	@$(OUT)/sim/sim --bite
 endif
 
 unit: $(UNIT)

@@ -17,7 +17,7 @@
 #include "sim.h"
 #include "work.h"
 
-enum { CHAOS_S = 30, CPU_MAX_S = 120, JOBS_MAX = 64, REST_S = LEASE_MS / 1000 + 90, HOOKS_S = 900 };
+enum { CHAOS_S = 20, CPU_MAX_S = 120, JOBS_MAX = 64, REST_S = LEASE_MS / 1000 + 90, HOOKS_S = 900, BITE_SEEDS = 200 };
 
 static const struct { const char *name, *text; } breaks[BREAK_N] = {
 #define B(id, name, text) [BREAK_##id] = { name, text },
@@ -82,7 +82,7 @@ static void chaos(void *u)
     if (sim.healed)
         return;
     fault();
-    sim_in(NULL, 100 * US + sim_rnd(5 * SECOND), chaos, NULL);
+    sim_in(NULL, 50 * US + sim_rnd(3 * SECOND), chaos, NULL);
 }
 
 static void follow(void *u)
@@ -192,6 +192,7 @@ struct report { // shared with the parent
 };
 static struct report *reports;
 static const char *temp_dir;
+static bool quiet;
 
 static pid_t begin(uint64_t seed, struct report *r)
 {
@@ -200,6 +201,8 @@ static pid_t begin(uint64_t seed, struct report *r)
     if (pid)
         return pid;
     struct rlimit limit = { CPU_MAX_S, CPU_MAX_S + 1 };
+    if (quiet && !freopen("/dev/null", "w", stderr))
+        _exit(1);
     (void)setrlimit(RLIMIT_CPU, &limit); // instead of an alarm: a busy machine is no fault of ours
     one_seed(seed, temp_dir);
     r->n = sim.n;
@@ -232,13 +235,13 @@ static int wait_one(void)
             continue;
         jobs[i].pid = 0;
         bool ok = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-        if (WIFSIGNALED(status))
+        if (WIFSIGNALED(status) && !quiet)
             fprintf(stderr, "SEED=%llu ended by signal %d\n", (unsigned long long)jobs[i].seed, WTERMSIG(status));
         if (ok)
             add(&all, &reports[i].n);
         all.passed += ok;
         all.failed += !ok;
-        if (!ok)
+        if (!ok && !quiet)
             fprintf(stderr, "again, alone, with all that happens:  make sim SEED=%llu V=1\n", (unsigned long long)jobs[i].seed);
         return (int)i;
     }
@@ -266,6 +269,8 @@ static void run(const uint64_t *seeds, uint64_t n_seeds, uint64_t first, uint64_
         unsigned slot = 0;
         while (slot < n_jobs && jobs[slot].pid)
             slot++;
+        if (sim.broken && all.failed)
+            total = i; // one is enough
         if (i < total && slot < n_jobs) {
             jobs[slot].seed = i < n_seeds ? seeds[i] : first + (i - n_seeds);
             memset(&reports[slot], 0, sizeof reports[slot]);
@@ -295,10 +300,29 @@ static void twice(uint64_t seed)
         (void)wait_one();
         trace[i] = reports[0].trace;
     }
+    memset(&all, 0, sizeof all);
     if (trace[0] != trace[1]) {
         fprintf(stderr, "SEED=%llu: two runs of it are not the same\n", (unsigned long long)seed);
         all.failed++;
     }
+}
+
+// Every deliberate defect must be found.
+static int bite(uint64_t first)
+{
+    unsigned found = 0;
+    quiet = true;
+    for (int i = 1; i < BREAK_N; i++) {
+        memset(&all, 0, sizeof all);
+        sim.broken = (enum broken)i;
+        run(NULL, 0, first, BITE_SEEDS);
+        found += all.failed > 0;
+        printf("%-8s %-58s %s, %llu seeds\n", breaks[i].name, breaks[i].text, all.failed ? "found" : "NOT FOUND",
+               (unsigned long long)(all.failed + all.passed));
+        fflush(stdout);
+    }
+    printf("%u passed, %u failed\n", found, BREAK_N - 1 - found);
+    return found == BREAK_N - 1 ? 0 : 1;
 }
 
 // A line: a number, then why it is there.
@@ -334,7 +358,8 @@ static void usage(FILE *to)
                 "  -l, --list FILE   before them, the seeds of this file: a number and a reason a line\n"
                 "  -j, --jobs N      at once (as many as there are processors)\n"
                 "  -v, --verbose     with --seed: prints all that happens\n"
-                "  -b, --break NAME  with a deliberate defect: succeeds when seeds fail\n");
+                "  -B, --bite        with each deliberate defect in turn: all must be found\n"
+                "  -b, --break NAME  with this one, until a seed fails\n");
     for (int i = 1; i < BREAK_N; i++)
         fprintf(to, "                    %-8s %s\n", breaks[i].name, breaks[i].text);
     fprintf(to, "Stores are kept in $SIM_DIR while a seed runs, else in /dev/shm or /tmp.\n");
@@ -370,13 +395,13 @@ int main(int argc, char **argv)
 {
     static const struct option options[] = {
         { "seeds", 1, NULL, 'n' }, { "first", 1, NULL, 'f' }, { "seed", 1, NULL, 's' }, { "list", 1, NULL, 'l' }, { "jobs", 1, NULL, 'j' },
-        { "verbose", 0, NULL, 'v' }, { "break", 1, NULL, 'b' }, { "help", 0, NULL, 'h' }, { NULL, 0, NULL, 0 },
+        { "verbose", 0, NULL, 'v' }, { "break", 1, NULL, 'b' }, { "bite", 0, NULL, 'B' }, { "help", 0, NULL, 'h' }, { NULL, 0, NULL, 0 },
     };
     uint64_t n = 500, first = 1, alone = 0, n_listed = 0, *listed = NULL;
-    bool is_alone = false;
+    bool is_alone = false, biting = false;
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     n_jobs = cpus > 0 && cpus <= JOBS_MAX ? (unsigned)cpus : 1;
-    for (int c; (c = getopt_long(argc, argv, "n:f:s:l:j:vb:h", options, NULL)) != -1;)
+    for (int c; (c = getopt_long(argc, argv, "n:f:s:l:j:vb:Bh", options, NULL)) != -1;)
         switch (c) {
         case 'n': n = number(optarg); break;
         case 'f': first = number(optarg); break;
@@ -384,6 +409,7 @@ int main(int argc, char **argv)
         case 'l': n_listed = read_seeds(optarg, &listed); break;
         case 'j': n_jobs = (unsigned)number(optarg); break;
         case 'v': sim.verbose = true; break;
+        case 'B': biting = true; break;
         case 'b': sim.broken = find_break(optarg); break;
         case 'h': usage(stdout); return 0;
         default: usage(stderr); return 2;
@@ -398,6 +424,8 @@ int main(int argc, char **argv)
         perror("mmap");
         return 1;
     }
+    if (biting)
+        return bite(first);
     time_t began = time(NULL);
     if (is_alone) {
         run(&alone, 1, 0, 0);
@@ -411,7 +439,7 @@ int main(int argc, char **argv)
            (unsigned long long)all.commands, (unsigned long long)all.batches, (unsigned long long)all.rows, (unsigned long long)all.started,
            (unsigned long long)all.faults);
     if (sim.broken) {
-        printf("defect '%s' (%s): found by %llu of %llu seeds\n", breaks[sim.broken].name, breaks[sim.broken].text, (unsigned long long)all.failed,
+        printf("defect '%s' (%s): %s, %llu seeds\n", breaks[sim.broken].name, breaks[sim.broken].text, all.failed ? "found" : "NOT FOUND",
                (unsigned long long)(all.failed + all.passed));
         return all.failed ? 0 : 1;
     }
