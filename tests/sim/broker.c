@@ -258,5 +258,13 @@ void broker_crash(void)
     sim_in(NULL, 100 * US + sim_rnd(sim.healed ? SECOND : away), start_again, (void *)(uintptr_t)r);
 }
 
+void broker_may_die(void)
+{
+    if (!br || sim.node != br->node || !sim_chance(4))
+        return;
+    broker_crash();
+    sim_die();
+}
+
 struct node *broker_node(void) { return br ? br->node : NULL; }
 unsigned broker_replica(void) { return br ? br->replica : BROKERS; }

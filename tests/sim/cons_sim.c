@@ -249,6 +249,7 @@ void replica_restore(unsigned i)
     open_store(r);
     if (r->applied != r->copied)
         sim_fail("an older copy of the store holds batch %llu, not %llu", (unsigned long long)r->applied, (unsigned long long)r->copied);
+    sim.n.restored++;
     sim_trace("replica %u goes back to batch %llu of %llu", i, (unsigned long long)r->applied, (unsigned long long)n_array);
 }
 
@@ -421,8 +422,10 @@ static void decide(void *u)
         answer_early(e);
         return;
     }
+    broker_may_die();
     (void)keep(e->batch);
     apply(e->replica, n_array, e->batch);
+    broker_may_die();
     sim_in(e->node, sim_chance(150) ? sim_rnd(1500 * US) : 20 + sim_rnd(200), answer, e);
 }
 

@@ -51,7 +51,7 @@ static void room_again(void *u)
 static void fault(void)
 {
     sim.n.faults++;
-    switch (sim_rnd(14)) {
+    switch (sim_rnd(15)) {
     case 0: broker_crash(); break;
     case 1: gateway_crash((unsigned)sim_rnd(GATEWAYS)); break;
     case 2: case 3: worker_crash((unsigned)sim_rnd(WORKERS)); break;
@@ -65,6 +65,7 @@ static void fault(void)
         sim.wall_jump_ms += 40 * (int64_t)24 * 3600 * 1000;
         sim.aged = true;
         break;
+    case 13: worker_replace((unsigned)sim_rnd(WORKERS)); break;
     case 9: if (broker_node()) net_break_some(broker_node()); break;
     case 10: unreachable_until[1 + sim_rnd(5)] = sim.now_us + sim_rnd(20 * SECOND); break;
     case 11: replica_keep_copy((unsigned)sim_rnd(BROKERS)); break;
@@ -349,6 +350,18 @@ static uint64_t read_seeds(const char *path, uint64_t **ret)
     return n;
 }
 
+static void say_what(void)
+{
+    const struct { const char *what; uint64_t n; } said[] = {
+        { "commands", all.commands }, { "batches", all.batches }, { "rows", all.rows }, { "messages", all.messages }, { "processes", all.started },
+        { "faults", all.faults }, { "programs killed", all.crashes }, { "stores set back", all.restored }, { "requests repeated", all.repeats },
+        { "late results", all.late }, { "leases lost", all.lost }, { "deliveries", all.delivered },
+    };
+    printf("simulated %.1f hours, %llu events:", (double)all.us / 3.6e9, (unsigned long long)all.events);
+    for (size_t i = 0; i < sizeof said / sizeof *said; i++)
+        printf(" %llu %s%s", (unsigned long long)said[i].n, said[i].what, i + 1 < sizeof said / sizeof *said ? "," : "\n");
+}
+
 static void usage(FILE *to)
 {
     fprintf(to, "sim: simulates a whole installation under faults, a seed at a time, and checks it by a model.\n"
@@ -426,7 +439,6 @@ int main(int argc, char **argv)
     }
     if (biting)
         return bite(first);
-    time_t began = time(NULL);
     if (is_alone) {
         run(&alone, 1, 0, 0);
     } else {
@@ -434,10 +446,7 @@ int main(int argc, char **argv)
             twice(first);
         run(listed, sim.broken ? 0 : n_listed, first, n);
     }
-    printf("simulated %.1f hours in %lld s: %llu events, %llu messages, %llu commands in %llu batches, %llu rows, %llu processes, %llu faults\n",
-           (double)all.us / 3.6e9, (long long)(time(NULL) - began), (unsigned long long)all.events, (unsigned long long)all.messages,
-           (unsigned long long)all.commands, (unsigned long long)all.batches, (unsigned long long)all.rows, (unsigned long long)all.started,
-           (unsigned long long)all.faults);
+    say_what();
     if (sim.broken) {
         printf("defect '%s' (%s): %s, %llu seeds\n", breaks[sim.broken].name, breaks[sim.broken].text, all.failed ? "found" : "NOT FOUND",
                (unsigned long long)(all.failed + all.passed));

@@ -251,6 +251,7 @@ static void by_request_id(const struct cmd *c, const struct batch *b)
         memcpy(k->client, c->client_id, CLIENT_ID);
         return;
     }
+    sim.n.repeats += k->used;
     if (!k->used || e == ERR_OUTCOME_UNKNOWN || e == ERR_UNAUTHORIZED || e == ERR_FORBIDDEN || e == ERR_NOT_FOUND)
         return;
     if (e || k->id != id_of(&c->answer) || k->body != (unsigned)c->answer.body_case)
@@ -299,15 +300,33 @@ static void command(const struct cmd *c, const struct batch *b, bool *may_lose)
     }
 }
 
+// Nothing but results of sessions that are over.
+static bool only_late(const struct batch *b)
+{
+    for (uint32_t i = 0; i < b->n; i++) {
+        const Wire__Item *item = b->cmds[i]->item;
+        if (item->body_case != WIRE__ITEM__BODY_WORK_REPORT)
+            return false;
+        for (size_t k = 0; k < item->work_report->n_sessions; k++)
+            if (item->work_report->sessions[k]->session >= SESSIONS || sessions[item->work_report->sessions[k]->session].running)
+                return false;
+    }
+    return true;
+}
+
 void model_applied(uint64_t index, const struct batch *b)
 {
     bool lost = false, may_lose = false;
+    sim.n.late += only_late(b);
+    if (only_late(b) && b->n_rows)
+        sim_fail("a late result has written %u rows", b->n_rows);
     for (uint32_t i = 0; i < b->n; i++) {
         command(b->cmds[i], b, &may_lose);
         sim_trace("%6llu %s%s", (unsigned long long)index, protobuf_c_message_descriptor_get_field(&wire__item__descriptor, b->cmds[i]->item->body_case)->name,
                   b->cmds[i]->answer.err ? " refused" : "");
     }
     rows(b, &lost);
+    sim.n.lost += lost;
     if (lost && !may_lose)
         sim_fail("a session is lost with its worker, which was neither late nor new");
     for (uint64_t t = max_task; t && t + 64 > max_task; t--)
@@ -407,6 +426,7 @@ void model_delivered(unsigned receiver, uint64_t delivery)
     if (n < SMALL)
         seen[n] = delivery;
     receivers[receiver].n++;
+    sim.n.delivered++;
 }
 
 // ---------------------------------------------------------------- the store

@@ -151,6 +151,7 @@ static void reconnect(void *u)
 void net_node_died(struct node *n)
 {
     n->dead = true;
+    sim.n.crashes++;
     for (struct conn *c = conns; c; c = c->next)
         if (c->client->node == n || c->server->node == n)
             fall(c);
@@ -238,6 +239,7 @@ static void tell_model(const struct request *r, const void *data, size_t n)
 void bus_reply(struct bus_request *br, const void *data, size_t len)
 {
     struct request *r = container_of(br, struct request, r);
+    broker_may_die();
     if (strncmp(r->conn->client->node->name, "worker", 6) == 0)
         tell_model(r, data, len);
     if (r->conn->up_there && !sim_chance(60))
@@ -308,6 +310,7 @@ static void noticed(void *u)
 
 void bus_publish(struct bus_pub *p, char topic, const void *data, size_t len)
 {
+    broker_may_die();
     for (struct bus_sub *s = subs; s; s = s->next) {
         if (s->node->dead || strcmp(s->url, p->url) != 0 || !strchr(s->topics, topic) || sim_chance(150))
             continue;

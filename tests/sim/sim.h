@@ -40,6 +40,7 @@ enum broken { BREAK_NONE,
 
 struct sim_counts {
     uint64_t us, events, commands, batches, rows, messages, faults, started, passed, failed;
+    uint64_t crashes, restored, repeats, late, lost, delivered; // repeats: of requests that had succeeded
 };
 
 struct world {
@@ -62,6 +63,8 @@ uint64_t sim_delay_us(void);               // of a message: mostly short
 // Runs fn(u) on that node after so long, unless it is dead by then. node NULL: the world's own.
 void sim_in(struct node *n, uint64_t us, void (*fn)(void *u), void *u);
 void sim_run(uint64_t until_us, void (*after_each)(void));
+// The program whose event is run ends here and now, in the middle of what it does: its node must have died.
+_Noreturn void sim_die(void);
 struct node *node_new(const char *kind, unsigned id, void *u);
 _Noreturn void sim_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void sim_trace(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -90,6 +93,7 @@ void cons_crashed(void);
 // ---- broker.c
 void broker_start(unsigned r);
 void broker_crash(void);
+void broker_may_die(void);                 // a place where a kill may meet it
 struct node *broker_node(void);            // NULL: down
 unsigned broker_replica(void);
 
@@ -106,6 +110,7 @@ bool desktop_reachable(uint64_t desktop);
 // ---- worker.c
 void worker_start(unsigned n);             // with what its former life left on its disk
 void worker_crash(unsigned n);
+void worker_replace(unsigned n);           // another machine comes up with its key while it still lives
 struct node *worker_node(unsigned n);
 struct peer_key;
 const struct peer_key *worker_key(unsigned n), *gateway_key(unsigned g);

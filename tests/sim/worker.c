@@ -38,14 +38,22 @@ struct spool {                    // a machine's disk
     struct proc *procs;
     pid_t last_pid;
 };
-static struct spool machines[WORKERS];
+static struct spool machines[WORKERS][2]; // the second: where another comes up under the same name
 static struct peer_key keys[WORKERS], gateway_keys[GATEWAYS];
 static struct life {
     struct node *node;
     struct link *link;
+    unsigned machine;
 } *lives[WORKERS];
+static unsigned next_machine[WORKERS];
 
-static struct spool *here(void) { return &machines[sim.node->id - 1]; }
+static void end_life(void *u);
+
+static struct spool *here(void)
+{
+    const struct life *l = sim.node->u;
+    return &machines[sim.node->id - 1][l->machine];
+}
 
 // ---------------------------------------------------------------- processes
 
@@ -153,7 +161,17 @@ unsigned proc_sweep(struct proc *p)
 
 void proc_close(struct proc *p) { p->closed = true; }
 void proc_kill_all(unsigned ms) { (void)ms; }
-void fault_point(const char *name) { (void)name; }
+
+// The product's own names for where a kill hurts most.
+void fault_point(const char *name)
+{
+    if (!sim_chance(20))
+        return;
+    sim_trace("is killed at %s", name);
+    end_life(sim.node->u);
+    sim_die();
+}
+
 void tree_boot_id(char out[BOOT_ID_MAX]) { snprintf(out, BOOT_ID_MAX, "simulated"); }
 
 unsigned tree_end(const struct tree_id *id)
@@ -458,9 +476,25 @@ void worker_crash(unsigned n)
 static void end_life(void *u)
 {
     struct life *l = u;
-    for (unsigned n = 0; n < WORKERS; n++)
-        if (lives[n] == l)
-            worker_crash(n);
+    if (lives[l->node->id - 1] == l)
+        worker_crash(l->node->id - 1);
+    else if (!l->node->dead)
+        net_node_died(l->node); // it was replaced before
+}
+
+// It may stand still, and wake to find another in its place; the two may fight for the name until one ends.
+void worker_replace(unsigned n)
+{
+    struct life *old = lives[n];
+    if (!old)
+        return;
+    sim_trace("worker%u is replaced", n + 1);
+    if (sim_rnd(2))
+        old->node->paused_until_us = sim.now_us + sim_rnd(50 * SECOND);
+    uint64_t paused = old->node->paused_until_us > sim.now_us ? old->node->paused_until_us - sim.now_us : 0;
+    sim_in(NULL, paused + sim_rnd(5 * SECOND), end_life, old);
+    next_machine[n] ^= 1;
+    worker_start(n);
 }
 
 static void drained_cb(void *u) { sim_in(NULL, 1, end_life, u); }
@@ -493,12 +527,13 @@ void worker_start(unsigned n)
     struct node *before = sim.node;
     struct life *l = sim_alloc(sizeof *l);
     lives[n] = l;
+    l->machine = next_machine[n];
     l->node = sim.node = node_new("worker", n + 1, l);
     struct link_conf c = { .loop = &l->node->loop, .broker = "sim://b1,sim://b2", .key = &keys[n], .slots = SLOTS, .drain_ms = 5000,
-                           .spool = &machines[n], .user = { "nobody", "/nonexistent" }, .stall_s = 60, .drained = drained_cb, .u = l };
+                           .spool = here(), .user = { "nobody", "/nonexistent" }, .stall_s = 60, .drained = drained_cb, .u = l };
     if (link_new(&c, &l->link))
         sim_fail("a worker does not start");
-    take_up(l, &machines[n]);
+    take_up(l, here());
     if (link_start(l->link))
         sim_fail("a worker does not start");
     sim_trace("starts");

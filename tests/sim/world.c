@@ -1,6 +1,7 @@
 // The queue of events, ordered by time and then by when they were asked for; the clocks; all chance. Stands in for common/clock.c,
 // common/log.c, common/notify.c and common/self.c when the simulator is linked.
 #include "sim.h"
+#include <setjmp.h>
 #include <sodium.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -24,6 +25,7 @@ struct event {
 struct world sim;
 static struct event *heap;
 static size_t n_heap, cap_heap;
+static jmp_buf dying;
 static uint64_t seq, chance[2]; // chance: the world's, the product's
 
 static uint64_t next(uint64_t *s)
@@ -134,13 +136,19 @@ void sim_run(uint64_t until_us, void (*after_each)(void))
             continue;
         }
         sim.node = e.node;
-        e.fn(e.u);
+        if (_setjmp(dying) == 0)
+            e.fn(e.u);
         sim.node = NULL;
         sim.n.events++;
         sim.trace = (sim.trace ^ e.at ^ chance[0] ^ chance[1] << 1) * 0x100000001b3u;
         after_each();
     }
     sim.now_us = until_us;
+}
+
+void sim_die(void)
+{
+    _longjmp(dying, 1);
 }
 
 struct node *node_new(const char *kind, unsigned id, void *u)
