@@ -240,7 +240,7 @@ static void start_again(void *u)
         return;
     if (sim_chance(4000))
         replica_restore(r);
-    if (sim_chance(2500))
+    if (sim_chance(6000))
         cons_repeat_last();
     broker_start(r);
 }

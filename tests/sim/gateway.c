@@ -140,6 +140,8 @@ static void op_cb(struct ask_call *c, enum err e, const Wire__Answer *a, uint64_
         if (!a->tasks->more && a->tasks->n_tasks != a->tasks->total)
             sim_fail("a list of %llu tasks has %zu", (unsigned long long)a->tasks->total, a->tasks->n_tasks);
     }
+    if (!e && o->body == WIRE__ITEM__BODY_OUTPUT_READ)
+        model_output(a->output_page);
     if (!e && o->once) {
         if (once_id[o->once] && once_id[o->once] != a->task->id)
             sim_fail("one Idempotency-Key gave task_%llu and task_%llu", (unsigned long long)once_id[o->once], (unsigned long long)a->task->id);
@@ -400,7 +402,7 @@ static const struct {
 } asks[] = {
     { 10, create, 0, NULL }, { 5, once, 0, NULL }, { 2, edit, 0, NULL }, { 5, resolve_some, 0, NULL }, { 2, comment, 0, NULL },
     { 1, act, 0, NULL }, { 1, desktop_put, 0, NULL }, { 1, key_create, 0, NULL }, { 1, settings, 0, NULL }, { 1, webhook_put, 0, NULL },
-    { 2, task_list, 0, NULL }, { 1, wait_sequence, 0, NULL }, { 1, output_read, 0, NULL },
+    { 2, task_list, 0, NULL }, { 1, wait_sequence, 0, NULL }, { 3, output_read, 0, NULL },
     { 4, NULL, WIRE__ITEM__BODY_TASK_RUN, model_pick_task },
     { 2, NULL, WIRE__ITEM__BODY_TASK_CANCEL, model_pick_task },
     { 3, NULL, WIRE__ITEM__BODY_TASK_RETRY, model_pick_task },

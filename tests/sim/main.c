@@ -55,7 +55,7 @@ static void fault(void)
     case 0: broker_crash(); break;
     case 1: gateway_crash((unsigned)sim_rnd(GATEWAYS)); break;
     case 2: case 3: worker_crash((unsigned)sim_rnd(WORKERS)); break;
-    case 4: pause_node(worker_node((unsigned)sim_rnd(WORKERS)), sim_rnd(2) ? sim_rnd(5 * SECOND) : 31 * SECOND + sim_rnd(20 * SECOND)); break;
+    case 4: pause_node(worker_node((unsigned)sim_rnd(WORKERS)), sim_rnd(2) ? sim_rnd(5 * SECOND) : 25 * SECOND + sim_rnd(25 * SECOND)); break;
     case 5: pause_node(gateway_node((unsigned)sim_rnd(GATEWAYS)), sim_rnd(4 * SECOND)); break;
     case 6: pause_node(broker_node(), sim_rnd(4) ? sim_rnd(3 * SECOND) : sim_rnd(40 * SECOND)); break;
     case 7: sim.wall_jump_ms += (int64_t)sim_rnd(2 * 3600 * 1000) - 3600 * 1000; break;

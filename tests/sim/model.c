@@ -28,12 +28,12 @@ static struct task {
     bool there;
 } tasks[TASKS];
 static struct session {
-    uint64_t task;
+    uint64_t task, desktop;
     bool running, over, started, exited;
     int code;
 } sessions[SESSIONS];
 static uint8_t approvals[TASKS];          // 1 pending, 2 decided, 3 closed
-static struct { bool there; uint32_t status; } desktops[SMALL];
+static struct { bool there; uint32_t status, most, running; } desktops[SMALL]; // most: sessions at once
 static struct { bool there, revoked; } keys[SMALL];
 static struct { bool there, exempt; uint64_t since, receiver; } webhooks[SMALL];
 static struct { uint64_t seen[SMALL], n; } receivers[SMALL];
@@ -102,7 +102,11 @@ static void session_started(const Wire__Row *r)
     if (++t->attempts > t->retries + 1)
         sim_fail("task_%llu is tried %u times with %u retries", (unsigned long long)r->task, t->attempts, t->retries);
     t->session = r->session;
-    sessions[r->session] = (struct session){ .task = r->task, .running = true };
+    sessions[r->session] = (struct session){ .task = r->task, .desktop = r->desktop, .running = true };
+    bound(r->desktop, SMALL, "desktop");
+    if (++desktops[r->desktop].running > desktops[r->desktop].most)
+        sim_fail("desktop_%llu has %u sessions, and takes %u", (unsigned long long)r->desktop, desktops[r->desktop].running,
+                 desktops[r->desktop].most);
 }
 
 static void session_ended(const Wire__Row *r)
@@ -112,6 +116,7 @@ static void session_ended(const Wire__Row *r)
         sim_fail("session_%llu ends and does not run", (unsigned long long)r->session);
     s->running = false;
     s->over = true;
+    desktops[s->desktop].running--;
     if (tasks[s->task].session == r->session)
         tasks[s->task].session = 0;
     // What it says of the command must be what became of the command.
@@ -171,6 +176,7 @@ static void row(const Wire__Row *r, bool *lost)
         desktops[r->desktop].status = r->status;
         max_desktop = r->desktop > max_desktop ? r->desktop : max_desktop;
         break;
+    case ROW_DESKTOP_UPDATED: break;
     case ROW_DESKTOP_DELETED: desktops[r->desktop].there = false; break;
     case ROW_KEY_CREATED:
         bound(r->entity, SMALL, "key");
@@ -275,6 +281,15 @@ static void command(const struct cmd *c, const struct batch *b, bool *may_lose)
     case WIRE__ITEM__BODY_TASK_EDIT:
         if (ok && i->task_edit->set & 64 && i->task_edit->id < TASKS)
             tasks[i->task_edit->id].retries = i->task_edit->retries;
+        break;
+    case WIRE__ITEM__BODY_INIT: desktops[1].most = 8; break; // `local`: as many as where none is given
+    case WIRE__ITEM__BODY_DESKTOP_CREATE:
+        if (ok && c->answer.desktop->id < SMALL && !desktops[c->answer.desktop->id].there)
+            desktops[c->answer.desktop->id].most = c->answer.desktop->max_tasks;
+        break;
+    case WIRE__ITEM__BODY_DESKTOP_EDIT: // it may shrink while more run: those that run may end
+        if (ok && i->desktop_edit->set & 16 && i->desktop_edit->id < SMALL && i->desktop_edit->max_tasks > desktops[i->desktop_edit->id].most)
+            desktops[i->desktop_edit->id].most = i->desktop_edit->max_tasks;
         break;
     case WIRE__ITEM__BODY_WEBHOOK_CREATE:
         if (ok && c->answer.webhook->id < SMALL)
@@ -383,6 +398,22 @@ void model_row_seen(uint64_t number, const uint8_t *p, size_t n)
 {
     if (!number || number > newest || decided[number].hash != hash_of(p, n))
         sim_fail("event %llu was published, and is not what was decided", (unsigned long long)number);
+}
+
+// The output of a command is what it wrote, all of it if it is over and did not go with its worker.
+void model_output(const Wire__OutputPage *p)
+{
+    static const char text[] = COMMAND_OUTPUT;
+    const struct session *s = &sessions[p->session < SESSIONS ? p->session : 0];
+    if (!s->started)
+        return; // a prompt's, or not begun
+    for (size_t i = 0; i < p->n_pieces; i++) {
+        const Wire__OutputPiece *o = p->pieces[i];
+        if (o->offset > sizeof text - 1 || o->data.len > sizeof text - 1 - o->offset || memcmp(text + o->offset, o->data.data, o->data.len) != 0)
+            sim_fail("session_%llu has written something else at %llu", (unsigned long long)p->session, (unsigned long long)o->offset);
+    }
+    if (p->status == SESSION_COMPLETED && p->total != sizeof text - 1)
+        sim_fail("session_%llu is over, and its output has %llu octets", (unsigned long long)p->session, (unsigned long long)p->total);
 }
 
 void model_polled(uint64_t worker, uint64_t came_us)

@@ -9,6 +9,7 @@
 #include <uv.h>
 #include "consensus.h"
 
+#define COMMAND_OUTPUT "some output\nand a second line of it\n" // of every command
 enum { BROKERS = 2, GATEWAYS = 2, WORKERS = 3, US = 1000, SECOND = 1000 * 1000, URL_MAX = 32, CLIENT_ID = 16 };
 
 // One life of a program. A life that has ended stays allocated: what still points to it finds it dead.
@@ -121,6 +122,7 @@ void model_applied(uint64_t index, const struct batch *b); // the first time it 
 void model_acked(const struct node *n, uint64_t number, uint64_t newest); // a command of that client succeeded, says its answer
 void model_counts(uint64_t at, const uint64_t *by_status, size_t n, uint64_t pending, int status, uint64_t total); // at event `at`
 void model_row_seen(uint64_t number, const uint8_t *p, size_t n);
+void model_output(const Wire__OutputPage *p);
 void model_polled(uint64_t worker, uint64_t came_us);      // a poll of that worker was taken
 void model_started(uint64_t session, uint32_t attempt);
 void model_exited(uint64_t session, int code);
