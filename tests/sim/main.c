@@ -51,6 +51,8 @@ static void room_again(void *u)
 static void fault(void)
 {
     sim.n.faults++;
+    if (sim_rnd(5) == 0)
+        replica_keep_copy((unsigned)sim_rnd(BROKERS));
     switch (sim_rnd(15)) {
     case 0: broker_crash(); break;
     case 1: gateway_crash((unsigned)sim_rnd(GATEWAYS)); break;
@@ -68,7 +70,7 @@ static void fault(void)
     case 13: worker_replace((unsigned)sim_rnd(WORKERS)); break;
     case 9: if (broker_node()) net_break_some(broker_node()); break;
     case 10: unreachable_until[1 + sim_rnd(5)] = sim.now_us + sim_rnd(20 * SECOND); break;
-    case 11: replica_keep_copy((unsigned)sim_rnd(BROKERS)); break;
+    case 11:
     case 12:
         cons_room(true);
         sim_in(NULL, sim_rnd(3 * SECOND), room_again, NULL);

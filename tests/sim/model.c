@@ -38,6 +38,7 @@ static struct { bool there, revoked; } keys[SMALL];
 static struct { bool there, exempt; uint64_t since, receiver; } webhooks[SMALL];
 static struct { uint64_t seen[SMALL], n; } receivers[SMALL];
 static struct { uint64_t polled_us, incarnation; } workers[SMALL];
+static uint8_t tried[SMALL * 16];
 static uint8_t once[SMALL * 8];           // tasks made with an Idempotency-Key, by its number
 
 static struct counts_at { uint64_t newest; uint32_t by_status[TASK_STATUS_COUNT], pending; } *history, now;
@@ -126,7 +127,23 @@ static void session_ended(const Wire__Row *r)
         sim_fail("session_%llu is said to have failed, and its command has not", (unsigned long long)r->session);
 }
 
-static void row(const Wire__Row *r, bool *lost)
+static bool expires(const struct batch *b)
+{
+    for (uint32_t i = 0; i < b->n; i++)
+        if (b->cmds[i]->item->body_case == WIRE__ITEM__BODY_EXPIRE)
+            return true;
+    return false;
+}
+
+// A worker that comes up names what it still has the end of: that is not lost, unless its lease ran out just before.
+static void named(const Wire__Item *i, uint64_t session)
+{
+    for (size_t k = 0; i->body_case == WIRE__ITEM__BODY_WORKER_HELLO && k < i->worker_hello->n_holds; k++)
+        if (i->worker_hello->holds[k] == session)
+            sim_fail("session_%llu is lost, and its worker names it", (unsigned long long)session);
+}
+
+static void row(const Wire__Row *r, const struct batch *b, bool *lost)
 {
     struct task *t = &tasks[r->task < TASKS ? r->task : 0];
     if (r->task && r->desktop)
@@ -141,6 +158,8 @@ static void row(const Wire__Row *r, bool *lost)
         now.by_status[TASK_PENDING]++;
         if (strncmp(r->title, "once-", 5) == 0 && ++once[strtoul(r->title + 5, NULL, 10) % sizeof once] > 1)
             sim_fail("%s was made twice", r->title);
+        if (strncmp(r->title, "try-", 4) == 0)
+            model_tried(strtoul(r->title + 4, NULL, 10), TRIED_MADE);
         break;
     case ROW_TASK_STARTED: case ROW_TASK_COMPLETED: case ROW_TASK_REVIEW: case ROW_TASK_FAILED: case ROW_TASK_CANCELLED: case ROW_TASK_RESET:
         task_status(r->task, r->old_status, r->status);
@@ -169,7 +188,10 @@ static void row(const Wire__Row *r, bool *lost)
         break;
     case ROW_SESSION_STARTED: session_started(r); break;
     case ROW_SESSION_COMPLETED: session_ended(r); break;
-    case ROW_SESSION_FAILED: *lost = *lost || r->failure == FAILURE_WORKER_LOST; break;
+    case ROW_SESSION_FAILED:
+        for (uint32_t i = 0; i < b->n && r->failure == FAILURE_WORKER_LOST && !expires(b); i++)
+            named(b->cmds[i]->item, r->session);
+        *lost = *lost || r->failure == FAILURE_WORKER_LOST; break;
     case ROW_DESKTOP_CREATED: case ROW_DESKTOP_RUNNING: case ROW_DESKTOP_BOOTING: case ROW_DESKTOP_ERROR: case ROW_DESKTOP_STOPPED:
         bound(r->desktop, SMALL, "desktop");
         desktops[r->desktop].there = true;
@@ -215,7 +237,7 @@ static void rows(const struct batch *b, bool *lost)
         }
         decided[newest].hash = hash_of(p, n);
         decided[newest].row = r->row;
-        row(r, lost);
+        row(r, b, lost);
         wire__row__free_unpacked(r, NULL);
         at += sizeof n + n;
     }
@@ -398,6 +420,15 @@ void model_row_seen(uint64_t number, const uint8_t *p, size_t n)
 {
     if (!number || number > newest || decided[number].hash != hash_of(p, n))
         sim_fail("event %llu was published, and is not what was decided", (unsigned long long)number);
+}
+
+// What was refused, or surely never taken, must not have happened, nor happen later.
+void model_tried(uint64_t number, enum tried what)
+{
+    uint8_t *at = &tried[number % sizeof tried];
+    *at |= (uint8_t)what;
+    if (*at == (TRIED_MADE | TRIED_REFUSED))
+        sim_fail("a task was made (try-%llu), and its client was told that it was not", (unsigned long long)number);
 }
 
 // The output of a command is what it wrote, all of it if it is over and did not go with its worker.

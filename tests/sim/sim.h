@@ -122,6 +122,8 @@ void model_applied(uint64_t index, const struct batch *b); // the first time it 
 void model_acked(const struct node *n, uint64_t number, uint64_t newest); // a command of that client succeeded, says its answer
 void model_counts(uint64_t at, const uint64_t *by_status, size_t n, uint64_t pending, int status, uint64_t total); // at event `at`
 void model_row_seen(uint64_t number, const uint8_t *p, size_t n);
+enum tried { TRIED_MADE = 1, TRIED_REFUSED = 2, TRIED_TWICE = 4 };
+void model_tried(uint64_t number, enum tried what); // a task that was asked for once: was made, was refused, was sent twice
 void model_output(const Wire__OutputPage *p);
 void model_polled(uint64_t worker, uint64_t came_us);      // a poll of that worker was taken
 void model_started(uint64_t session, uint32_t attempt);
