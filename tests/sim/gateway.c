@@ -151,7 +151,7 @@ static void op_cb(struct ask_call *c, enum err e, const Wire__Answer *a, uint64_
         last_heard = last_heard || (last_asked && o->once == n_once);
     }
     if (e && e != ERR_BAD_STATE && e != ERR_NOT_FOUND)
-        sim_trace("%s", err_name(e));
+        sim_trace("%s try-%u number %llu", err_name(e), o->tried, a ? (unsigned long long)a->number : 0);
     free(o);
 }
 
