@@ -127,15 +127,16 @@ static void session_ended(const Wire__Row *r)
         sim_fail("session_%llu is said to have failed, and its command has not", (unsigned long long)r->session);
 }
 
-static bool expires(const struct batch *b)
+// Beside a hello: a lease that runs out, or another hello, perhaps of who has taken the name over.
+static bool others_too(const struct batch *b)
 {
+    unsigned n = 0;
     for (uint32_t i = 0; i < b->n; i++)
-        if (b->cmds[i]->item->body_case == WIRE__ITEM__BODY_EXPIRE)
-            return true;
-    return false;
+        n += b->cmds[i]->item->body_case == WIRE__ITEM__BODY_EXPIRE || b->cmds[i]->item->body_case == WIRE__ITEM__BODY_WORKER_HELLO;
+    return n > 1;
 }
 
-// A worker that comes up names what it still has the end of: that is not lost, unless its lease ran out just before.
+// A worker that comes up names what it still has the end of: that is not lost.
 static void named(const Wire__Item *i, uint64_t session)
 {
     for (size_t k = 0; i->body_case == WIRE__ITEM__BODY_WORKER_HELLO && k < i->worker_hello->n_holds; k++)
@@ -189,7 +190,7 @@ static void row(const Wire__Row *r, const struct batch *b, bool *lost)
     case ROW_SESSION_STARTED: session_started(r); break;
     case ROW_SESSION_COMPLETED: session_ended(r); break;
     case ROW_SESSION_FAILED:
-        for (uint32_t i = 0; i < b->n && r->failure == FAILURE_WORKER_LOST && !expires(b); i++)
+        for (uint32_t i = 0; i < b->n && r->failure == FAILURE_WORKER_LOST && !others_too(b); i++)
             named(b->cmds[i]->item, r->session);
         *lost = *lost || r->failure == FAILURE_WORKER_LOST; break;
     case ROW_DESKTOP_CREATED: case ROW_DESKTOP_RUNNING: case ROW_DESKTOP_BOOTING: case ROW_DESKTOP_ERROR: case ROW_DESKTOP_STOPPED:

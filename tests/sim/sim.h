@@ -1,7 +1,8 @@
 // The simulator: broker, gateways and workers - the product's own objects - in one process, on virtual time and an in-memory bus, all
 // chance from one seed. world.c: the queue of events, clocks, chance. loop.c: libuv's timers on it. net.c: common/bus.h on it.
 // cons_sim.c: broker/consensus.h over an array of decided batches, and its replicas. broker.c, gateway.c, worker.c: the programs.
-// model.c: what must be true. main.c: seeds, faults in time, the summary.
+// model.c: what must be true. main.c: seeds, faults in time, the summary. There is one leader at a time: a second broker that believes it
+// leads has no place in today's product, whose engine is local.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
