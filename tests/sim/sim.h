@@ -78,7 +78,8 @@ void net_break_some(struct node *n);       // connections of that node
 
 // ---- cons_sim.c
 struct store;
-void replicas_open(const char *dir);
+void replicas_open(const char *dir);       // below dir-0, dir-1; what is there goes
+void replicas_remove(const char *dir);
 void replicas_close(void);                 // and deletes their files
 void replicas_begin(Wire__Item *first[], size_t n); // the commands of an empty installation
 void replica_keep_copy(unsigned r);        // for replica_restore
