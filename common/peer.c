@@ -196,6 +196,7 @@ static void answered(struct peer *p, struct link *l, unsigned connection, struct
 
     if (!stranger && !follower) {
         if (reply && order_answers(a, reply)) {
+            a->call->repeated = a->maybe_before;
             finish(p, a, ERR_OK, reply);
         } else {
             log_warn("a reply of the broker at %s makes no sense", l->url);
@@ -556,6 +557,7 @@ void peer_ask(struct peer *p, struct peer_call *call, Wire__Item **items, size_t
     Wire__Request request = WIRE__REQUEST__INIT;
 
     list_init(&call->at);
+    call->repeated = false;
     if (n == 0 || n > ITEMS_MAX) {
         fail(p, call, ERR_BAD_REQUEST);
         return;

@@ -34,6 +34,7 @@ bool peer_is_up(const struct peer *p);
 struct peer_call {                 // embedded in the asker's own struct; must stay until cb
     // reply: lent; NULL unless e is ERR_OK. Errors of single items are in its answers.
     void (*cb)(struct peer_call *c, enum err e, const Wire__Reply *reply);
+    bool repeated;                 // peer.c's, in cb: this is the reply to a repeat, and the broker may have taken what was sent before it
     struct list at;                // peer.c's from here on
     void *impl;
 };

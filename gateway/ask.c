@@ -181,6 +181,23 @@ static void finish(struct slot *s, enum err e, const Wire__Answer *answer, uint6
     c->cb(c, e, answer, newest);
 }
 
+// The broker looks for what a repeat was answered before when it applies it. These errors say that it did not come to that: not what
+// became of what was sent first.
+static enum err of_repeat(enum err e)
+{
+    switch (e) {
+    case ERR_UNAUTHORIZED:
+    case ERR_FORBIDDEN:
+    case ERR_OVERLOADED:
+    case ERR_STORAGE_FULL:
+    case ERR_CORRUPT:
+    case ERR_NO_MEMORY:
+        return ERR_OUTCOME_UNKNOWN;
+    default:
+        return e;
+    }
+}
+
 static void wake(struct ask *a);
 
 static void replied_cb(struct peer_call *call, enum err e, const Wire__Reply *reply)
@@ -198,8 +215,11 @@ static void replied_cb(struct peer_call *call, enum err e, const Wire__Reply *re
         ask_saw(a, reply->epoch, reply->newest);
         for (size_t i = 0; i < reply->n_answers; i++) {
             const Wire__Answer *w = reply->answers[i];
+            enum err each = err_from_wire(w->err);
+            if (b->kind == COMMAND && call->repeated)
+                each = of_repeat(each);
             if (w->number >= b->first && w->number - b->first < b->n)
-                finish(&b->slot[w->number - b->first], err_from_wire(w->err), w, reply->newest);
+                finish(&b->slot[w->number - b->first], each, each == err_from_wire(w->err) ? w : NULL, reply->newest);
         }
         e = ERR_INTERNAL; // for whom the reply had nothing
     } else if (e == ERR_OUTCOME_UNKNOWN && b->kind != COMMAND) {

@@ -238,9 +238,9 @@ static void start_again(void *u)
     unsigned r = (unsigned)(uintptr_t)u;
     if (br)
         return;
-    if (sim_chance(4000))
+    if (sim_chance(5000))
         replica_restore(r);
-    if (sim_chance(2500))
+    if (sim_chance(6000))
         cons_repeat_last();
     broker_start(r);
 }

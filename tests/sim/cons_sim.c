@@ -195,8 +195,14 @@ void replicas_open(const char *dir)
     buf_init(&rows, 64 << 20);
     for (unsigned i = 0; i < REPLICAS; i++) {
         struct replica *r = &replicas[i];
-        if (snprintf(r->dir, sizeof r->dir, "%s/sim-%d-%u", dir, (int)getpid(), i) >= (int)sizeof r->dir || mkdir(r->dir, 0700))
-            sim_fail("a directory in %s cannot be made", dir);
+        if (snprintf(r->dir, sizeof r->dir, "%s-%u", dir, i) >= (int)sizeof r->dir)
+            sim_fail("the path %s is too long", dir);
+    }
+    replicas_close(); // what a seed left that was killed
+    for (unsigned i = 0; i < REPLICAS; i++) {
+        struct replica *r = &replicas[i];
+        if (mkdir(r->dir, 0700))
+            sim_fail("%s cannot be made", r->dir);
         open_store(r);
     }
 }
@@ -212,6 +218,13 @@ void replicas_close(void)
         }
         (void)rmdir(replicas[i].dir);
     }
+}
+
+void replicas_remove(const char *dir)
+{
+    for (unsigned i = 0; i < REPLICAS; i++)
+        (void)snprintf(replicas[i].dir, sizeof replicas[i].dir, "%s-%u", dir, i);
+    replicas_close();
 }
 
 static void copy_file(const struct replica *r, const char *from, const char *to)

@@ -29,12 +29,12 @@ struct op {
     Wire__Item__BodyCase body;
     int status;                  // of a list
     uint64_t need;               // what the answer must reflect
-    unsigned once;
+    unsigned once, tried;
 };
 static struct gate *gates[GATEWAYS];
 static uint64_t cursors[GATEWAYS]; // of the subscriber: it comes back with the last event it has seen
 static uint64_t once_id[ONCE_MAX]; // 0: not known yet
-static unsigned n_once, n_receivers;
+static unsigned n_once, n_tried, n_receivers;
 static bool settling, last_asked, last_heard;
 
 // ---------------------------------------------------------------- the subscriber
@@ -140,6 +140,10 @@ static void op_cb(struct ask_call *c, enum err e, const Wire__Answer *a, uint64_
         if (!a->tasks->more && a->tasks->n_tasks != a->tasks->total)
             sim_fail("a list of %llu tasks has %zu", (unsigned long long)a->tasks->total, a->tasks->n_tasks);
     }
+    if (e && e != ERR_OUTCOME_UNKNOWN && o->tried)
+        model_tried(o->tried, TRIED_REFUSED);
+    if (!e && o->body == WIRE__ITEM__BODY_OUTPUT_READ)
+        model_output(a->output_page);
     if (!e && o->once) {
         if (once_id[o->once] && once_id[o->once] != a->task->id)
             sim_fail("one Idempotency-Key gave task_%llu and task_%llu", (unsigned long long)once_id[o->once], (unsigned long long)a->task->id);
@@ -147,7 +151,7 @@ static void op_cb(struct ask_call *c, enum err e, const Wire__Answer *a, uint64_
         last_heard = last_heard || (last_asked && o->once == n_once);
     }
     if (e && e != ERR_BAD_STATE && e != ERR_NOT_FOUND)
-        sim_trace("%s", err_name(e));
+        sim_trace("%s try-%u number %llu", err_name(e), o->tried, a ? (unsigned long long)a->number : 0);
     free(o);
 }
 
@@ -200,6 +204,9 @@ static void create(struct gate *g, Wire__Item *item)
 {
     Wire__TaskCreate m = WIRE__TASK_CREATE__INIT;
     m.type = sim_rnd(8) ? TYPE_COMMAND : TYPE_PROMPT;
+    char title[32];
+    snprintf(title, sizeof title, "try-%u;", ++n_tried);
+    m.title = title;
     m.content = z("echo");
     m.desktop = 1 + sim_rnd(model_desktops() + 1);
     m.requires_approval = (uint32_t)sim_rnd(3);
@@ -209,7 +216,7 @@ static void create(struct gate *g, Wire__Item *item)
     m.run = sim_rnd(4) > 0;
     item->body_case = WIRE__ITEM__BODY_TASK_CREATE;
     item->task_create = &m;
-    (void)send_op(g, item, sim_rnd(4) ? 1 : 1 + sim_rnd(model_keys() + 1), 0);
+    send_op(g, item, sim_rnd(4) ? 1 : 1 + sim_rnd(model_keys() + 1), 0)->tried = n_tried;
 }
 
 static void target(struct gate *g, Wire__Item *item, Wire__Item__BodyCase body, uint64_t id)
@@ -400,7 +407,7 @@ static const struct {
 } asks[] = {
     { 10, create, 0, NULL }, { 5, once, 0, NULL }, { 2, edit, 0, NULL }, { 5, resolve_some, 0, NULL }, { 2, comment, 0, NULL },
     { 1, act, 0, NULL }, { 1, desktop_put, 0, NULL }, { 1, key_create, 0, NULL }, { 1, settings, 0, NULL }, { 1, webhook_put, 0, NULL },
-    { 2, task_list, 0, NULL }, { 1, wait_sequence, 0, NULL }, { 1, output_read, 0, NULL },
+    { 2, task_list, 0, NULL }, { 1, wait_sequence, 0, NULL }, { 3, output_read, 0, NULL },
     { 4, NULL, WIRE__ITEM__BODY_TASK_RUN, model_pick_task },
     { 2, NULL, WIRE__ITEM__BODY_TASK_CANCEL, model_pick_task },
     { 3, NULL, WIRE__ITEM__BODY_TASK_RETRY, model_pick_task },

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -51,11 +52,13 @@ static void room_again(void *u)
 static void fault(void)
 {
     sim.n.faults++;
+    if (sim_rnd(5) == 0)
+        replica_keep_copy((unsigned)sim_rnd(BROKERS));
     switch (sim_rnd(15)) {
     case 0: broker_crash(); break;
     case 1: gateway_crash((unsigned)sim_rnd(GATEWAYS)); break;
     case 2: case 3: worker_crash((unsigned)sim_rnd(WORKERS)); break;
-    case 4: pause_node(worker_node((unsigned)sim_rnd(WORKERS)), sim_rnd(2) ? sim_rnd(5 * SECOND) : 31 * SECOND + sim_rnd(20 * SECOND)); break;
+    case 4: pause_node(worker_node((unsigned)sim_rnd(WORKERS)), sim_rnd(2) ? sim_rnd(5 * SECOND) : 25 * SECOND + sim_rnd(25 * SECOND)); break;
     case 5: pause_node(gateway_node((unsigned)sim_rnd(GATEWAYS)), sim_rnd(4 * SECOND)); break;
     case 6: pause_node(broker_node(), sim_rnd(4) ? sim_rnd(3 * SECOND) : sim_rnd(40 * SECOND)); break;
     case 7: sim.wall_jump_ms += (int64_t)sim_rnd(2 * 3600 * 1000) - 3600 * 1000; break;
@@ -68,7 +71,7 @@ static void fault(void)
     case 13: worker_replace((unsigned)sim_rnd(WORKERS)); break;
     case 9: if (broker_node()) net_break_some(broker_node()); break;
     case 10: unreachable_until[1 + sim_rnd(5)] = sim.now_us + sim_rnd(20 * SECOND); break;
-    case 11: replica_keep_copy((unsigned)sim_rnd(BROKERS)); break;
+    case 11:
     case 12:
         cons_room(true);
         sim_in(NULL, sim_rnd(3 * SECOND), room_again, NULL);
@@ -192,20 +195,31 @@ struct report { // shared with the parent
     uint64_t trace;
 };
 static struct report *reports;
-static const char *temp_dir;
+static char temp_dir[192];
 static bool quiet;
 
-static pid_t begin(uint64_t seed, struct report *r)
+static void dir_of(unsigned slot, char out[256])
 {
+    (void)snprintf(out, 256, "%s/%u", temp_dir, slot);
+}
+
+static pid_t begin(uint64_t seed, unsigned slot)
+{
+    struct report *r = &reports[slot];
+    char dir[256];
     fflush(stdout);
     pid_t pid = fork();
     if (pid)
         return pid;
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    (void)signal(SIGINT, SIG_DFL);
+    (void)signal(SIGTERM, SIG_DFL);
+    dir_of(slot, dir);
     struct rlimit limit = { CPU_MAX_S, CPU_MAX_S + 1 };
     if (quiet && !freopen("/dev/null", "w", stderr))
         _exit(1);
     (void)setrlimit(RLIMIT_CPU, &limit); // instead of an alarm: a busy machine is no fault of ours
-    one_seed(seed, temp_dir);
+    one_seed(seed, dir);
     r->n = sim.n;
     r->trace = sim.trace;
     fflush(stdout);
@@ -227,10 +241,36 @@ static struct {
 static struct sim_counts all;
 static unsigned n_jobs = 1;
 
+static volatile sig_atomic_t stopped;
+
+static void stopped_cb(int number)
+{
+    stopped = number;
+}
+
+// Nothing of ours stays.
+static void clean_up(void)
+{
+    for (unsigned i = 0; i < n_jobs; i++) {
+        char dir[256];
+        if (jobs[i].pid > 0) {
+            (void)kill(jobs[i].pid, SIGKILL);
+            (void)waitpid(jobs[i].pid, NULL, 0);
+        }
+        dir_of(i, dir);
+        replicas_remove(dir);
+    }
+    (void)rmdir(temp_dir);
+}
+
 static int wait_one(void)
 {
     int status;
     pid_t pid = wait(&status);
+    if (stopped) {
+        clean_up();
+        exit(128 + stopped);
+    }
     for (unsigned i = 0; i < n_jobs; i++) {
         if (jobs[i].pid != pid)
             continue;
@@ -275,7 +315,7 @@ static void run(const uint64_t *seeds, uint64_t n_seeds, uint64_t first, uint64_
         if (i < total && slot < n_jobs) {
             jobs[slot].seed = i < n_seeds ? seeds[i] : first + (i - n_seeds);
             memset(&reports[slot], 0, sizeof reports[slot]);
-            jobs[slot].pid = begin(jobs[slot].seed, &reports[slot]);
+            jobs[slot].pid = begin(jobs[slot].seed, slot);
             if (jobs[slot].pid < 0) {
                 perror("fork");
                 exit(1);
@@ -297,7 +337,7 @@ static void twice(uint64_t seed)
     for (int i = 0; i < 2; i++) {
         memset(&reports[0], 0, sizeof reports[0]);
         jobs[0].seed = seed;
-        jobs[0].pid = begin(seed, &reports[0]);
+        jobs[0].pid = begin(seed, 0);
         (void)wait_one();
         trace[i] = reports[0].trace;
     }
@@ -429,16 +469,26 @@ int main(int argc, char **argv)
         }
     if (!n_jobs || n_jobs > JOBS_MAX)
         n_jobs = 1;
-    temp_dir = getenv("SIM_DIR");
-    if (!temp_dir)
-        temp_dir = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+    const char *where = getenv("SIM_DIR");
+    if (!where)
+        where = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+    if (snprintf(temp_dir, sizeof temp_dir, "%s/mc-sim-XXXXXX", where) >= (int)sizeof temp_dir || !mkdtemp(temp_dir)) {
+        fprintf(stderr, "sim: no directory can be made in %s\n", where);
+        return 1;
+    }
+    const struct sigaction stop = { .sa_handler = stopped_cb }; // without SA_RESTART: wait() returns
+    (void)sigaction(SIGINT, &stop, NULL);
+    (void)sigaction(SIGTERM, &stop, NULL);
     reports = mmap(NULL, sizeof *reports * JOBS_MAX, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (reports == MAP_FAILED) {
         perror("mmap");
         return 1;
     }
-    if (biting)
-        return bite(first);
+    if (biting) {
+        int code = bite(first);
+        clean_up();
+        return code;
+    }
     if (is_alone) {
         run(&alone, 1, 0, 0);
     } else {
@@ -446,6 +496,7 @@ int main(int argc, char **argv)
             twice(first);
         run(listed, sim.broken ? 0 : n_listed, first, n);
     }
+    clean_up();
     say_what();
     if (sim.broken) {
         printf("defect '%s' (%s): %s, %llu seeds\n", breaks[sim.broken].name, breaks[sim.broken].text, all.failed ? "found" : "NOT FOUND",

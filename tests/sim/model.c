@@ -28,16 +28,17 @@ static struct task {
     bool there;
 } tasks[TASKS];
 static struct session {
-    uint64_t task;
+    uint64_t task, desktop;
     bool running, over, started, exited;
     int code;
 } sessions[SESSIONS];
 static uint8_t approvals[TASKS];          // 1 pending, 2 decided, 3 closed
-static struct { bool there; uint32_t status; } desktops[SMALL];
+static struct { bool there; uint32_t status, most, running; } desktops[SMALL]; // most: sessions at once
 static struct { bool there, revoked; } keys[SMALL];
 static struct { bool there, exempt; uint64_t since, receiver; } webhooks[SMALL];
 static struct { uint64_t seen[SMALL], n; } receivers[SMALL];
 static struct { uint64_t polled_us, incarnation; } workers[SMALL];
+static uint8_t tried[SMALL * 16];
 static uint8_t once[SMALL * 8];           // tasks made with an Idempotency-Key, by its number
 
 static struct counts_at { uint64_t newest; uint32_t by_status[TASK_STATUS_COUNT], pending; } *history, now;
@@ -102,7 +103,11 @@ static void session_started(const Wire__Row *r)
     if (++t->attempts > t->retries + 1)
         sim_fail("task_%llu is tried %u times with %u retries", (unsigned long long)r->task, t->attempts, t->retries);
     t->session = r->session;
-    sessions[r->session] = (struct session){ .task = r->task, .running = true };
+    sessions[r->session] = (struct session){ .task = r->task, .desktop = r->desktop, .running = true };
+    bound(r->desktop, SMALL, "desktop");
+    if (++desktops[r->desktop].running > desktops[r->desktop].most)
+        sim_fail("desktop_%llu has %u sessions, and takes %u", (unsigned long long)r->desktop, desktops[r->desktop].running,
+                 desktops[r->desktop].most);
 }
 
 static void session_ended(const Wire__Row *r)
@@ -112,6 +117,7 @@ static void session_ended(const Wire__Row *r)
         sim_fail("session_%llu ends and does not run", (unsigned long long)r->session);
     s->running = false;
     s->over = true;
+    desktops[s->desktop].running--;
     if (tasks[s->task].session == r->session)
         tasks[s->task].session = 0;
     // What it says of the command must be what became of the command.
@@ -121,7 +127,24 @@ static void session_ended(const Wire__Row *r)
         sim_fail("session_%llu is said to have failed, and its command has not", (unsigned long long)r->session);
 }
 
-static void row(const Wire__Row *r, bool *lost)
+// Beside a hello: a lease that runs out, or another hello, perhaps of who has taken the name over.
+static bool others_too(const struct batch *b)
+{
+    unsigned n = 0;
+    for (uint32_t i = 0; i < b->n; i++)
+        n += b->cmds[i]->item->body_case == WIRE__ITEM__BODY_EXPIRE || b->cmds[i]->item->body_case == WIRE__ITEM__BODY_WORKER_HELLO;
+    return n > 1;
+}
+
+// A worker that comes up names what it still has the end of: that is not lost.
+static void named(const Wire__Item *i, uint64_t session)
+{
+    for (size_t k = 0; i->body_case == WIRE__ITEM__BODY_WORKER_HELLO && k < i->worker_hello->n_holds; k++)
+        if (i->worker_hello->holds[k] == session)
+            sim_fail("session_%llu is lost, and its worker names it", (unsigned long long)session);
+}
+
+static void row(const Wire__Row *r, const struct batch *b, bool *lost)
 {
     struct task *t = &tasks[r->task < TASKS ? r->task : 0];
     if (r->task && r->desktop)
@@ -136,6 +159,8 @@ static void row(const Wire__Row *r, bool *lost)
         now.by_status[TASK_PENDING]++;
         if (strncmp(r->title, "once-", 5) == 0 && ++once[strtoul(r->title + 5, NULL, 10) % sizeof once] > 1)
             sim_fail("%s was made twice", r->title);
+        if (strncmp(r->title, "try-", 4) == 0)
+            model_tried(strtoul(r->title + 4, NULL, 10), TRIED_MADE);
         break;
     case ROW_TASK_STARTED: case ROW_TASK_COMPLETED: case ROW_TASK_REVIEW: case ROW_TASK_FAILED: case ROW_TASK_CANCELLED: case ROW_TASK_RESET:
         task_status(r->task, r->old_status, r->status);
@@ -164,13 +189,17 @@ static void row(const Wire__Row *r, bool *lost)
         break;
     case ROW_SESSION_STARTED: session_started(r); break;
     case ROW_SESSION_COMPLETED: session_ended(r); break;
-    case ROW_SESSION_FAILED: *lost = *lost || r->failure == FAILURE_WORKER_LOST; break;
+    case ROW_SESSION_FAILED:
+        for (uint32_t i = 0; i < b->n && r->failure == FAILURE_WORKER_LOST && !others_too(b); i++)
+            named(b->cmds[i]->item, r->session);
+        *lost = *lost || r->failure == FAILURE_WORKER_LOST; break;
     case ROW_DESKTOP_CREATED: case ROW_DESKTOP_RUNNING: case ROW_DESKTOP_BOOTING: case ROW_DESKTOP_ERROR: case ROW_DESKTOP_STOPPED:
         bound(r->desktop, SMALL, "desktop");
         desktops[r->desktop].there = true;
         desktops[r->desktop].status = r->status;
         max_desktop = r->desktop > max_desktop ? r->desktop : max_desktop;
         break;
+    case ROW_DESKTOP_UPDATED: break;
     case ROW_DESKTOP_DELETED: desktops[r->desktop].there = false; break;
     case ROW_KEY_CREATED:
         bound(r->entity, SMALL, "key");
@@ -209,7 +238,7 @@ static void rows(const struct batch *b, bool *lost)
         }
         decided[newest].hash = hash_of(p, n);
         decided[newest].row = r->row;
-        row(r, lost);
+        row(r, b, lost);
         wire__row__free_unpacked(r, NULL);
         at += sizeof n + n;
     }
@@ -275,6 +304,15 @@ static void command(const struct cmd *c, const struct batch *b, bool *may_lose)
     case WIRE__ITEM__BODY_TASK_EDIT:
         if (ok && i->task_edit->set & 64 && i->task_edit->id < TASKS)
             tasks[i->task_edit->id].retries = i->task_edit->retries;
+        break;
+    case WIRE__ITEM__BODY_INIT: desktops[1].most = 8; break; // `local`: as many as where none is given
+    case WIRE__ITEM__BODY_DESKTOP_CREATE:
+        if (ok && c->answer.desktop->id < SMALL && !desktops[c->answer.desktop->id].there)
+            desktops[c->answer.desktop->id].most = c->answer.desktop->max_tasks;
+        break;
+    case WIRE__ITEM__BODY_DESKTOP_EDIT: // it may shrink while more run: those that run may end
+        if (ok && i->desktop_edit->set & 16 && i->desktop_edit->id < SMALL && i->desktop_edit->max_tasks > desktops[i->desktop_edit->id].most)
+            desktops[i->desktop_edit->id].most = i->desktop_edit->max_tasks;
         break;
     case WIRE__ITEM__BODY_WEBHOOK_CREATE:
         if (ok && c->answer.webhook->id < SMALL)
@@ -383,6 +421,31 @@ void model_row_seen(uint64_t number, const uint8_t *p, size_t n)
 {
     if (!number || number > newest || decided[number].hash != hash_of(p, n))
         sim_fail("event %llu was published, and is not what was decided", (unsigned long long)number);
+}
+
+// What was refused, or surely never taken, must not have happened, nor happen later.
+void model_tried(uint64_t number, enum tried what)
+{
+    uint8_t *at = &tried[number % sizeof tried];
+    *at |= (uint8_t)what;
+    if (*at == (TRIED_MADE | TRIED_REFUSED))
+        sim_fail("a task was made (try-%llu), and its client was told that it was not", (unsigned long long)number);
+}
+
+// The output of a command is what it wrote, all of it if it is over and did not go with its worker.
+void model_output(const Wire__OutputPage *p)
+{
+    static const char text[] = COMMAND_OUTPUT;
+    const struct session *s = &sessions[p->session < SESSIONS ? p->session : 0];
+    if (!s->started)
+        return; // a prompt's, or not begun
+    for (size_t i = 0; i < p->n_pieces; i++) {
+        const Wire__OutputPiece *o = p->pieces[i];
+        if (o->offset > sizeof text - 1 || o->data.len > sizeof text - 1 - o->offset || memcmp(text + o->offset, o->data.data, o->data.len) != 0)
+            sim_fail("session_%llu has written something else at %llu", (unsigned long long)p->session, (unsigned long long)o->offset);
+    }
+    if (p->status == SESSION_COMPLETED && p->total != sizeof text - 1)
+        sim_fail("session_%llu is over, and its output has %llu octets", (unsigned long long)p->session, (unsigned long long)p->total);
 }
 
 void model_polled(uint64_t worker, uint64_t came_us)

@@ -268,8 +268,11 @@ void bus_call(struct bus_client *c, struct bus_call *call, const void *data, siz
     if (!c->conn || sim_chance(60))
         return;
     sim_in(c->conn->server->node, sim_delay_us(), arrive, message(o, c->conn, data, len));
-    if (sim_chance(200)) // comes twice
-        sim_in(c->conn->server->node, sim_delay_us(), arrive, message(o, c->conn, data, len));
+    if (sim_chance(200)) { // comes twice, the other perhaps when its answer is long known
+        sim_in(c->conn->server->node, sim_rnd(2) ? sim_delay_us() : sim_rnd(2500 * US), arrive, message(o, c->conn, data, len));
+        for (const uint8_t *at = p; (at = memmem(at, (size_t)(p + len - at), "try-", 4)); at += 4)
+            model_tried(strtoul((const char *)at + 4, NULL, 10), TRIED_TWICE);
+    }
 }
 
 // ---------------------------------------------------------------- publish and subscribe

@@ -1,7 +1,8 @@
 // The simulator: broker, gateways and workers - the product's own objects - in one process, on virtual time and an in-memory bus, all
 // chance from one seed. world.c: the queue of events, clocks, chance. loop.c: libuv's timers on it. net.c: common/bus.h on it.
 // cons_sim.c: broker/consensus.h over an array of decided batches, and its replicas. broker.c, gateway.c, worker.c: the programs.
-// model.c: what must be true. main.c: seeds, faults in time, the summary.
+// model.c: what must be true. main.c: seeds, faults in time, the summary. There is one leader at a time: a second broker that believes it
+// leads has no place in today's product, whose engine is local.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -9,6 +10,7 @@
 #include <uv.h>
 #include "consensus.h"
 
+#define COMMAND_OUTPUT "some output\nand a second line of it\n" // of every command
 enum { BROKERS = 2, GATEWAYS = 2, WORKERS = 3, US = 1000, SECOND = 1000 * 1000, URL_MAX = 32, CLIENT_ID = 16 };
 
 // One life of a program. A life that has ended stays allocated: what still points to it finds it dead.
@@ -76,7 +78,8 @@ void net_break_some(struct node *n);       // connections of that node
 
 // ---- cons_sim.c
 struct store;
-void replicas_open(const char *dir);
+void replicas_open(const char *dir);       // below dir-0, dir-1; what is there goes
+void replicas_remove(const char *dir);
 void replicas_close(void);                 // and deletes their files
 void replicas_begin(Wire__Item *first[], size_t n); // the commands of an empty installation
 void replica_keep_copy(unsigned r);        // for replica_restore
@@ -121,6 +124,9 @@ void model_applied(uint64_t index, const struct batch *b); // the first time it 
 void model_acked(const struct node *n, uint64_t number, uint64_t newest); // a command of that client succeeded, says its answer
 void model_counts(uint64_t at, const uint64_t *by_status, size_t n, uint64_t pending, int status, uint64_t total); // at event `at`
 void model_row_seen(uint64_t number, const uint8_t *p, size_t n);
+enum tried { TRIED_MADE = 1, TRIED_REFUSED = 2, TRIED_TWICE = 4 };
+void model_tried(uint64_t number, enum tried what); // a task that was asked for once: was made, was refused, was sent twice
+void model_output(const Wire__OutputPage *p);
 void model_polled(uint64_t worker, uint64_t came_us);      // a poll of that worker was taken
 void model_started(uint64_t session, uint32_t attempt);
 void model_exited(uint64_t session, int code);

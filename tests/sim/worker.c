@@ -73,12 +73,14 @@ static void tell_eof(void *u)
 static void tell(void *u)
 {
     struct proc *p = u;
-    static const uint8_t text[] = "some output\nand a second line of it\n";
+    static const uint8_t text[] = COMMAND_OUTPUT;
     p->told = true;
     if (p->closed)
         return;
-    if (p->cbs->room(p->u, sizeof text - 1))
-        p->cbs->data(p->u, sim_rnd(4) ? STREAM_STDOUT : STREAM_STDERR, text, sizeof text - 1);
+    size_t first = sim_rnd(sizeof text), n[2] = { first, sizeof text - 1 - first };
+    for (size_t i = 0, at = 0; i < 2; at += n[i++])
+        if (n[i] && p->cbs->room(p->u, n[i]))
+            p->cbs->data(p->u, sim_rnd(4) ? STREAM_STDOUT : STREAM_STDERR, text + at, n[i]);
     p->eof = sim_rnd(2);
     if (!p->eof)
         sim_in(p->node, sim_rnd(200 * US), tell_eof, p);

@@ -51,6 +51,9 @@ void peer_ask(struct peer *p, struct peer_call *call, Wire__Item **items, size_t
     free(data);
 }
 
+static enum err each;    // what the broker answers each item
+static bool repeated;
+
 // Answers request i: every item with its number, in reverse order; an error of the way if e.
 static void answer(unsigned i, enum err e)
 {
@@ -63,12 +66,14 @@ static void answer(unsigned i, enum err e)
     for (size_t k = 0; k < r->n_items; k++) {
         wire__answer__init(&answers[k]);
         answers[k].number = r->items[k]->number;
+        answers[k].err = each;
         list[r->n_items - 1 - k] = &answers[k];
     }
     reply.epoch = 1;
     reply.newest = 100 + i;
     reply.answers = list;
     reply.n_answers = r->n_items;
+    asked[i].call->repeated = repeated;
     asked[i].call->cb(asked[i].call, e, e ? NULL : &reply);
 }
 
@@ -128,6 +133,8 @@ static int set_up(void **state)
     memset(&gw, 0, sizeof gw);
     n_asked = 0;
     up = true;
+    each = ERR_OK;
+    repeated = false;
     if (uv_loop_init(&loop) != 0)
         return -1;
     gw.loop = &loop;
@@ -301,6 +308,32 @@ static void errors_of_the_way(void **state)
     }
 }
 
+// The first sending may have been applied: a repeat that was not even looked at says nothing of it. A question may be asked again.
+static void errors_of_a_repeat(void **state)
+{
+    static const struct { enum err e, command; } cases[] = {
+        { ERR_OK, ERR_OK }, { ERR_BAD_STATE, ERR_BAD_STATE }, { ERR_NOT_FOUND, ERR_NOT_FOUND }, { ERR_OVERLOADED, ERR_OUTCOME_UNKNOWN },
+        { ERR_STORAGE_FULL, ERR_OUTCOME_UNKNOWN }, { ERR_CORRUPT, ERR_OUTCOME_UNKNOWN }, { ERR_UNAUTHORIZED, ERR_OUTCOME_UNKNOWN },
+        { ERR_FORBIDDEN, ERR_OUTCOME_UNKNOWN },
+    };
+    (void)state;
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+        for (unsigned again = 0; again < 2; again++) {
+            static struct call k[2];
+            unsigned at = n_asked;
+            send_target(&k[0], WIRE__ITEM__BODY_TASK_RUN, 1);
+            send_target(&k[1], WIRE__ITEM__BODY_TASK_GET, 1);
+            turn();
+            each = cases[i].e;
+            repeated = again;
+            answer(at, ERR_OK);
+            answer(at + 1, ERR_OK);
+            assert_int_equal(k[0].e, again ? cases[i].command : cases[i].e);
+            assert_int_equal(k[1].e, cases[i].e);
+        }
+    }
+}
+
 static void cancelled(void **state)
 {
     static struct call k[3];
@@ -334,7 +367,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(one_turn_one_request), T(no_more_than_64), T(sizes), T(kept_for_company), T(not_kept_while_away), T(waits_go_alone),
-        T(errors_of_the_way), T(cancelled), T(newest_never_goes_back),
+        T(errors_of_the_way), T(errors_of_a_repeat), T(cancelled), T(newest_never_goes_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

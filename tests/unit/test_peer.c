@@ -489,8 +489,14 @@ static void sent_again_with_the_same_numbers(void **state)
     f->hold = false;
     answer_held(f);
     RUN_UNTIL(done == 10);
-    for (unsigned i = 0; i < 10; i++)
+    for (unsigned i = 0; i < 10; i++) {
         assert_int_equal(a[i].e, ERR_OK);
+        assert_true(a[i].call.repeated); // the first may have been taken
+    }
+    static struct asked once;
+    ask(s, &once, &done, 1, PATIENCE_MS);
+    RUN_UNTIL(done == 11);
+    assert_false(once.call.repeated);
     peer_stop(s->peer);
 }
 
