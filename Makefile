@@ -179,9 +179,9 @@ $(OUT)/tests/%: $(OUT)/tests/unit/%.o $$(call objs,tests/lib) $$(call unit_libs,
 	$(call say,LINK)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(TSAN_SUPP) $(call objs,tests/lib) -Wl,--start-group $(call unit_libs,$*) -Wl,--end-group $(call unit_flags,$*) -lcmocka
 
 # The simulator: the programs' own objects over an in-memory bus, engine, clock and loop, which have the names of the real ones and
-# so keep those in their archives. Both broker/hook.c and worker/hook.c have a hooks_new.
+# so keep those in their archives. The worker's objects have their fault points. Both broker/hook.c and worker/hook.c have a hooks_new.
 SIM_WORKER := link job job_fsm output hook hook_msg chat_msg driver
-$(OUT)/sim/worker-%.o: $(OUT)/worker/%.o
+$(OUT)/sim/worker-%.o: $(OUT)/$$(if $$(filter worker/$$*.c,$$(FAULT_SRC)),faults/)worker/%.o
 	@mkdir -p $(@D)
 	$(call say,COPY)objcopy --redefine-sym hooks_new=worker_hooks_new $< $@
 $(OUT)/sim/sim: $$(call objs,tests/sim) $(SIM_WORKER:%=$(OUT)/sim/worker-%.o) $(OUT)/gateway/ask.o $(OUT)/libbroker.a $(OUT)/libcommon.a $(GEN_common) $(GEN_broker)

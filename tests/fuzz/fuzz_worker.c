@@ -87,10 +87,10 @@ void tree_boot_id(char out[BOOT_ID_MAX]) { strcpy(out, "boot"); }
 unsigned tree_end(const struct tree_id *id) { (void)id; return 0; }
 
 // ---- processes
-enum err proc_spawn(const struct driver_cmd *cmd, const char *content, const char *run, const struct proc_cbs *cbs, void *u,
+enum err proc_spawn(const struct driver_cmd *cmd, const char *content, const struct tree_id *id, const struct proc_cbs *cbs, void *u,
                     struct proc **ret, char *why, size_t why_size)
 {
-    require(cmd->argv[0] && cmd->cwd && content && strlen(run) == RUN_ID_MAX - 1);
+    require(cmd->argv[0] && cmd->cwd && content && strlen(id->run) == RUN_ID_MAX - 1);
     for (unsigned i = 0; i < PROCS && !on.spawn_fails; i++) {
         struct proc *p = &on.proc[i];
         if (p->used)
@@ -101,7 +101,7 @@ enum err proc_spawn(const struct driver_cmd *cmd, const char *content, const cha
         p->u = u;
         p->id.pid = (pid_t)(1000 + i);
         p->id.start = 1;
-        snprintf(p->id.run, sizeof p->id.run, "%s", run);
+        snprintf(p->id.run, sizeof p->id.run, "%s", id->run);
         snprintf(p->id.boot, sizeof p->id.boot, "boot");
         *ret = p;
         return ERR_OK;
@@ -186,14 +186,15 @@ enum err spool_end(struct spool *s, const Wire__SessionReport *r)
 void spool_forget(struct spool *s, uint64_t session) { (void)s, (void)session; }
 uint64_t spool_octets(const struct spool *s) { (void)s; return 0; }
 void spool_flush(struct spool *s) { (void)s; }
-bool spool_guard_find(const struct spool *s, uint64_t task, uint64_t session, uint32_t attempt, struct spool_line *ret)
+size_t spool_guard_each(const struct spool *s, uint64_t task, uint64_t session, uint32_t attempt,
+                        bool (*cb)(void *u, const struct spool_line *l), void *u)
 {
-    (void)s, (void)task, (void)session, (void)attempt, (void)ret;
-    return false;
+    (void)s, (void)task, (void)session, (void)attempt, (void)cb, (void)u;
+    return 0;
 }
 void spool_guard_set(struct spool *s, const struct spool_line *l) { (void)s, (void)l; }
-void spool_guard_drop(struct spool *s, uint64_t task, uint64_t session) { (void)s, (void)task, (void)session; }
-void spool_guard_remove(const struct spool *s, uint64_t task, uint64_t session) { (void)s, (void)task, (void)session; }
+void spool_guard_drop(struct spool *s, uint64_t session) { (void)s, (void)session; }
+bool cgroup_take(char path[CGROUP_PATH_MAX]) { path[0] = 0; return false; }
 
 // ---------------------------------------------------------------- turns
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include "chat.h"
 #include "crypto.h"
+#define MC_FAULTS
 #include "fault.h"
 #include "fetch.h"
 #include "link.h"
@@ -108,7 +109,7 @@ static void ends_in(struct proc *p, uint64_t us, int code, int signal)
     sim_in(NULL, us, over, e);
 }
 
-enum err proc_spawn(const struct driver_cmd *cmd, const char *content, const char *run, const struct proc_cbs *cbs, void *u,
+enum err proc_spawn(const struct driver_cmd *cmd, const char *content, const struct tree_id *id, const struct proc_cbs *cbs, void *u,
                     struct proc **ret, char *why, size_t why_size)
 {
     struct spool *m = here();
@@ -120,7 +121,7 @@ enum err proc_spawn(const struct driver_cmd *cmd, const char *content, const cha
         return ERR_IO;
     }
     for (unsigned i = 0; i < m->n_guards; i++)
-        if (strcmp(m->guard[i].id.run, run) == 0)
+        if (strcmp(m->guard[i].id.run, id->run) == 0)
             p->line = m->guard[i];
     if (!p->line.session)
         sim_fail("a process is started that no guard file names");
@@ -136,6 +137,12 @@ enum err proc_spawn(const struct driver_cmd *cmd, const char *content, const cha
     ends_in(p, (1 + (sim_chance(500) ? 5000 + sim_rnd(40000) : sim_rnd(RUN_MAX_MS))) * US, sim_rnd(5) ? 0 : 1 + (int)sim_rnd(3), 0);
     *ret = p;
     return ERR_OK;
+}
+
+bool cgroup_take(char path[CGROUP_PATH_MAX])
+{
+    path[0] = 0;
+    return false;
 }
 
 const struct tree_id *proc_id(const struct proc *p) { return &p->id; }
@@ -165,11 +172,16 @@ void proc_close(struct proc *p) { p->closed = true; }
 void proc_kill_all(unsigned ms) { (void)ms; }
 
 // The product's own names for where a kill hurts most.
-void fault_point(const char *name)
+bool fault_due(const char *name)
 {
     if (!sim_chance(20))
-        return;
+        return false;
     sim_trace("is killed at %s", name);
+    return true;
+}
+
+void fault_strike(void)
+{
     end_life(sim.node->u);
     sim_die();
 }
@@ -247,42 +259,38 @@ void spool_forget(struct spool *s, uint64_t session)
 
 uint64_t spool_octets(const struct spool *s) { return s->n_kept; }
 
-static unsigned guard_of(const struct spool *s, uint64_t task, uint64_t session)
+static unsigned guard_of(const struct spool *s, uint64_t session)
 {
     unsigned i = 0;
-    while (i < s->n_guards && (s->guard[i].task != task || s->guard[i].session != session))
+    while (i < s->n_guards && s->guard[i].session != session)
         i++;
     return i;
 }
 
-bool spool_guard_find(const struct spool *s, uint64_t task, uint64_t session, uint32_t attempt, struct spool_line *ret)
+size_t spool_guard_each(const struct spool *s, uint64_t task, uint64_t session, uint32_t attempt,
+                        bool (*cb)(void *u, const struct spool_line *l), void *u)
 {
+    size_t left = 0;
     for (unsigned i = 0; i < s->n_guards; i++)
-        if (s->guard[i].task == task && s->guard[i].session != session && s->guard[i].attempt < attempt) {
-            *ret = s->guard[i];
-            return true;
-        }
-    return false;
+        left += s->guard[i].task == task && s->guard[i].session != session && s->guard[i].attempt < attempt && (!cb || !cb(u, &s->guard[i]));
+    return left;
 }
 
 void spool_guard_set(struct spool *s, const struct spool_line *l)
 {
-    unsigned i = guard_of(s, l->task, l->session);
+    unsigned i = guard_of(s, l->session);
     if (i == GUARDS)
-        sim_fail("a machine has more than %d guard files", GUARDS);
+        sim_fail("a machine has more than %d guards", GUARDS);
     s->n_guards += i == s->n_guards;
     s->guard[i] = *l;
 }
 
-void spool_guard_remove(const struct spool *s, uint64_t task, uint64_t session)
+void spool_guard_drop(struct spool *s, uint64_t session)
 {
-    struct spool *m = here();
-    unsigned i = guard_of(s, task, session);
-    if (i < m->n_guards)
-        m->guard[i] = m->guard[--m->n_guards];
+    unsigned i = guard_of(s, session);
+    if (i < s->n_guards)
+        s->guard[i] = s->guard[--s->n_guards];
 }
-
-void spool_guard_drop(struct spool *s, uint64_t task, uint64_t session) { spool_guard_remove(s, task, session); }
 
 // ---------------------------------------------------------------- chat endpoints
 
@@ -519,7 +527,7 @@ static void take_up(struct life *l, struct spool *s)
                 p->over = true;
                 model_exited(p->line.session, 137);
             }
-        spool_guard_drop(s, k->line.task, k->line.session);
+        spool_guard_drop(s, k->line.session);
         spool_forget(s, k->line.session);
     }
 }
