@@ -26,7 +26,7 @@ struct entry {
     int full;
     uint64_t now_ms, log_ms;
     uint8_t hash[HASH_SIZE], result[HASH_SIZE];
-    bool applied;                // somewhere: result holds
+    bool applied, answered;      // applied: somewhere, result holds
     struct kept_cmd *c;
 };
 static struct entry *array;      // index i is array[i - 1]
@@ -325,8 +325,8 @@ void replicas_compare(void)
 
 void cons_repeat_last(void)
 {
-    if (!n_array || array[n_array - 1].c[0].cmd.item == NULL)
-        return;
+    if (!n_array || array[n_array - 1].answered)
+        return; // it does know
     struct entry e = array[n_array - 1];
     e.applied = false;
     *append() = e;
@@ -373,6 +373,8 @@ static void answer(void *u)
     struct engine *e = u;
     struct batch *b = e->batch;
     e->batch = NULL;
+    if (e->outcome == OUTCOME_APPLIED && n_array)
+        array[n_array - 1].answered = true;
     e->done(e->u, e->outcome, b);
 }
 
