@@ -74,7 +74,7 @@ class Nginx(Peer):
 load_module %(nchan)s;
 events { worker_connections 12000; }
 http {
-    access_log off; sendfile on; tcp_nodelay on; keepalive_requests 1000000000; default_type application/json;
+    access_log off; sendfile on; tcp_nodelay on; keepalive_requests 1000000000; keepalive_timeout 1h; default_type application/json;
     open_file_cache max=100; client_body_buffer_size 64k;
     client_body_temp_path %(dir)s/t1; proxy_temp_path %(dir)s/t2; fastcgi_temp_path %(dir)s/t3; uwsgi_temp_path %(dir)s/t4;
     scgi_temp_path %(dir)s/t5;

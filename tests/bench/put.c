@@ -166,12 +166,29 @@ static void ask_some(void)
     }
 }
 
+static void again(struct client *c)
+{
+    unsigned i = 0;
+
+    while (all.idle[i] != c)
+        i++;
+    all.idle[i] = all.idle[--all.n_idle];
+    close(c->fd);
+    c->ready = false;
+    c->fd = load_connect(all.address, (unsigned)(c - all.clients));
+    load_watch(all.epoll, c->fd, EPOLLOUT, c);
+}
+
 static void readable(struct client *c)
 {
     ssize_t n = recv(c->fd, c->answer + c->got, sizeof c->answer - c->got, 0);
 
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
+    if (n == 0 && !c->waiting && c->got == 0) { // a server may close what stands idle
+        again(c);
+        return;
+    }
     if (n <= 0)
         load_die("a connection ended (%s) after %llu answers", n ? strerror(errno) : "closed", (unsigned long long)all.done);
     c->got += (size_t)n;

@@ -219,6 +219,27 @@ def test_answers_are_judged_in_each_protocol(protocol, answer, wrong):
         assert status == 1 and said is None and 'wrong answer' in told
 
 
+def test_a_connection_that_is_closed_while_idle_is_made_again():
+    third = threading.Event()
+
+    def serve(c, n):
+        if n == 2:
+            third.set()
+            c.recv(1)
+            return
+        c.recv(65536)
+        if n == 1: # answered once the other has come back
+            assert third.wait(30 * STRETCH)
+        c.sendall(b'INSERTED 1\r\n')
+        if n == 0:
+            c.close()
+        else:
+            c.recv(1)
+    with Server(serve) as s:
+        assert good(run('put', 'beanstalk', s.address, '-b', 'x', '-n', 2, '-c', 2))['requests'] == 2
+    assert third.is_set()
+
+
 @pytest.mark.skipif(not shutil.which('beanstalkd', path=peers.PATH), reason='beanstalkd is not there (tools/deps bench)')
 def test_the_worker_of_beanstalkd(tmp_path):
     bean = peers.Beanstalkd(str(tmp_path)).start()
