@@ -885,6 +885,16 @@ static void ranks_that_fall(void **state)
     assert_int_equal(posting_since(&c, &l, 1000, &n, &newest), ERR_CORRUPT);
     s.lo = 1;
     assert_int_equal(posting_skip(&s, 1100, 600, &n), ERR_CORRUPT);
+    posting_key(&l, &c.prefix);
+    assert_true(cursor_seek_before(&c, NULL));
+    assert_int_equal(cursor_put(&c, "x", 1), ERR_OK); // a chunk that is none: nothing is added to it
+    Wire__Row next = WIRE__ROW__INIT;
+    next.number = 1101;
+    next.workspace = 1;
+    next.row = ROW_TASK_CREATED;
+    next.actor = actors[0];
+    assert_int_equal(postings_row(&p, &stage.arena, &next), ERR_OK);
+    assert_int_equal(postings_flush(&p, s.txn), ERR_CORRUPT);
     s.lo = s.hi; // and of nothing there is nothing
     assert_int_equal(posting_skip(&s, 1100, 600, &n), ERR_OK);
     s = (struct posting_set){ .txn = s.txn, .arena = &stage.arena, .lists = &l, .lo = 1, .hi = 2 };
