@@ -396,6 +396,15 @@ static uint64_t number(const char *name, const char *text, uint64_t min, uint64_
     return v;
 }
 
+// ipc addresses are absolute. Its socket is told to workers and gateways, which may have been started elsewhere.
+static bool own_url(char *url, size_t size)
+{
+    char here[512] = "";
+    if (opt_data[0] != '/' && !getcwd(here, sizeof here))
+        return false;
+    return snprintf(url, size, "ipc://%s%s%s/run/broker.ipc", here, *here ? "/" : "", opt_data) < (int)size;
+}
+
 int main(int argc, char **argv)
 {
     static struct broker br;
@@ -416,7 +425,7 @@ int main(int argc, char **argv)
     if (opt_url)
         ok = snprintf(url, sizeof url, "%s", opt_url) < (int)sizeof url;
     else
-        ok = snprintf(url, sizeof url, "ipc://%s/run/broker.ipc", opt_data) < (int)sizeof url;
+        ok = own_url(url, sizeof url);
     if (!ok || (strncmp(url, "ipc://", 6) != 0 && strncmp(url, "tcp://127.0.0.1:", 16) != 0))
         conf_usage(program, "--broker takes ipc://PATH or tcp://127.0.0.1:PORT");
     if (strncmp(url, "ipc://", 6) == 0 && strlen(url) - 6 > 100)

@@ -263,3 +263,24 @@ def test_help_version_and_bad_usage(prog):
     for bad in (['--no-such-option'], ['stray'], ['--data']):
         r = run(*bad)
         assert r.returncode == 2 and r.stderr.count('\n') == 1 and r.stderr.startswith(prog + ': '), r
+
+
+def test_the_broker_alone_needs_no_options():
+    folder = tempfile.mkdtemp(prefix='mc-alone-', dir='/tmp')
+    env = {k: v for k, v in os.environ.items() if not k.startswith('MC_')}
+    p = popen([os.path.join(BUILD, 'bin/mc-broker')], cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        said = []
+        for line in p.stderr:       # ends with the program, which must not end by itself
+            said.append(line)
+            if b'serving on ipc://' + folder.encode() in line:
+                p.terminate()
+        assert p.wait() == 0, said
+        assert os.path.exists(os.path.join(folder, 'data/store.mdb'))
+    finally:
+        if p.poll() is None:
+            p.kill()
+            p.wait()
+        forget(p)
+        p.stderr.close()
+        shutil.rmtree(folder)
