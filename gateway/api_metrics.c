@@ -28,8 +28,10 @@ void api_desktop_metrics(struct request *r)
 // The event, as the feed lists it.
 static void announced(struct request *r, const Wire__Answer *a)
 {
-    (void)event_json(request_json(), a->event, VIEW_FEED);
-    request_send(r, 201);
+    if (event_json(request_json(), a->event, VIEW_FEED))
+        request_send(r, 201);
+    else // a row that the feed does not show: no answer to what was asked
+        request_fail(r, ERR_INTERNAL, NULL, NULL);
 }
 
 static enum err announce(struct request *r, const json_t *body, void *m, struct fault *f)

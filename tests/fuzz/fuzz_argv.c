@@ -1,5 +1,5 @@
 // links: mcctl common protobuf-c sodium uv jansson curl m
-// fuzz: -max_len=512
+// fuzz: -max_len=160 -dict=tests/fuzz/argv.dict
 // A command line: its words stand one a line. Whatever they are, it is a command with as many arguments as that takes, or one line of
 // text; and what becomes of its options is a JSON object and a path without blanks or control characters.
 #include <stdint.h>

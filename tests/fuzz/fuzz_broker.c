@@ -42,7 +42,7 @@ static struct {
     struct batch *batch;
     cons_done_cb *done;
     void *u;
-    bool full, over; // over: out of memory, which ends an input
+    bool full, sweeping, over; // over: out of memory, which ends an input
     uint64_t chance;
     // what peers were told
     uint8_t nonce[PIPES][NONCE], token[TOKEN];
@@ -199,10 +199,36 @@ static void settle(void)
     }
 }
 
+// Retention and sweeps, which main.c proposes while events come.
+static void swept(struct proposal *p, enum outcome st, const struct batch *b)
+{
+    (void)st, (void)b;
+    on.sweeping = false;
+    free(p);
+}
+static void sweep(void)
+{
+    static Wire__Item item;
+    static Wire__Tick body;
+    struct proposal *p = on.sweeping ? NULL : malloc(sizeof *p);
+    if (!p)
+        return;
+    on.sweeping = true;
+    item = (Wire__Item)WIRE__ITEM__INIT;
+    body = (Wire__Tick)WIRE__TICK__INIT;
+    body.at_most = 128;
+    item.body_case = WIRE__ITEM__BODY_TICK;
+    item.tick = &body;
+    *p = (struct proposal){ .cmd = { .item = &item, .sender = SENDER_BROKER }, .done = swept };
+    turn_submit(on.turns, p);
+}
+
 static void pass(uint64_t ms)
 {
     loop.mono_ms += ms;
     settle();
+    if (ms >= 60000)
+        sweep();
     outbox_tick(on.outbox, on.epoch, on.newest);
     intake_tick(on.intake);
     hooks_tick(on.hooks);
@@ -220,7 +246,7 @@ static void start(void)
     on.batch = NULL;
     on.chance = 1;
     on.n_req = on.open = 0;
-    on.over = on.full = false;
+    on.over = on.full = on.sweeping = false;
     on.epoch = store_epoch;
     on.newest = store_newest;
     memset(&assigning, 0, sizeof assigning);

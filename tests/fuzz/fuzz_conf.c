@@ -42,18 +42,18 @@ static int swallow(const char *fmt, va_list ap)
     char line[1024];
     return vsnprintf(line, sizeof line, fmt, ap);
 }
+int __real_vfprintf(FILE *f, const char *fmt, va_list ap);
+int __wrap_vfprintf(FILE *f, const char *fmt, va_list ap);
+int __wrap_vfprintf(FILE *f, const char *fmt, va_list ap) { return inside ? swallow(fmt, ap) : __real_vfprintf(f, fmt, ap); }
 int __wrap_printf(const char *fmt, ...);
 int __wrap_printf(const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    int n = swallow(fmt, ap);
+    int n = __wrap_vfprintf(stdout, fmt, ap);
     va_end(ap);
     return n;
 }
-int __real_vfprintf(FILE *f, const char *fmt, va_list ap);
-int __wrap_vfprintf(FILE *f, const char *fmt, va_list ap);
-int __wrap_vfprintf(FILE *f, const char *fmt, va_list ap) { return inside ? swallow(fmt, ap) : __real_vfprintf(f, fmt, ap); }
 int __wrap_fprintf(FILE *f, const char *fmt, ...);
 int __wrap_fprintf(FILE *f, const char *fmt, ...)
 {

@@ -150,9 +150,12 @@ static int http_end(llhttp_t *p)
     if (!c->json || c->head)
         return 0;
     // numbers above 2^63 are a broker's fault, and still JSON
-    json_t *o = json_loadb(c->body ? (const char *)c->body : "", c->body_n, JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL, NULL);
-    if (!o)
+    json_error_t why;
+    json_t *o = json_loadb(c->body ? (const char *)c->body : "", c->body_n, JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL, &why);
+    if (!o) {
+        fprintf(stderr, "an answer is no JSON: %s at %d: %.*s\n", why.text, why.position, (int)c->body_n, (const char *)c->body);
         abort();
+    }
     json_decref(o);
     return 0;
 }

@@ -3,7 +3,8 @@
 // A worker between its broker and what it runs: link, jobs, conversations, deliveries, probes, under a pretended clock; processes, HTTP
 // and the spool's files are the input's to play. Frames (mutate_pb.h): orders in answer to a poll; a reply, or an answer for every item
 // of a request; output and ends of processes; what an HTTP server says; time; the connection, the spool, the drain. A session
-// is started at most once, and not before its record is on disk; each end is spooled before it is told.
+// is started at most once, and not before its record is on disk; each end is spooled before it is told. Ends that a former life left in
+// the spool may come first.
 #include "heap.h"
 #include "fake_loop.h"
 #include "fake_bus.h"
@@ -27,9 +28,10 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { PROCS = 64, FETCHES = 128, STARTED = 512, SLOTS = 3 };
-enum { KIND_ORDERS, KIND_REPLY, KIND_ANSWER, KIND_OUTPUT, KIND_EXIT, KIND_HTTP, KIND_TIME, KIND_HAPPENS, KINDS };
+enum { KIND_ORDERS, KIND_REPLY, KIND_ANSWER, KIND_OUTPUT, KIND_EXIT, KIND_HTTP, KIND_TIME, KIND_HAPPENS, KIND_RESTORE, KINDS };
 static const ProtobufCMessageDescriptor *const kinds[KINDS] = {
     [KIND_ORDERS] = &wire__work_orders__descriptor, [KIND_REPLY] = &wire__reply__descriptor, [KIND_ANSWER] = &wire__answer__descriptor,
+    [KIND_RESTORE] = &wire__session_report__descriptor,
 };
 
 struct proc {
@@ -270,9 +272,17 @@ static void start(void)
     list_init(&on.records);
     struct link_conf c = { .loop = (uv_loop_t *)&l, .broker = "ipc:///b", .key = &on.key, .slots = SLOTS, .drain_ms = 5000, .stall_s = 30,
                            .user = { "user", "/home/user" }, .webhook_allow = none, .drained = drained_cb };
-    require(!link_new(&c, &on.link) && !link_start(on.link));
-    bus_connect(true);
-    settle();
+    require(!link_new(&c, &on.link));
+}
+
+// An end of a former life, before the link starts.
+static void restore(const uint8_t *p, size_t n)
+{
+    arena_reset(&on.arena);
+    Wire__SessionReport *r = wire__session_report__unpack(arena_allocator(&on.arena), n, p);
+    if (!r || link_restore(on.link, r) || on.n_ended == STARTED)
+        return;
+    on.ended[on.n_ended++] = r->session;
 }
 
 // ---------------------------------------------------------------- frames
@@ -399,9 +409,11 @@ static void take(const struct pb_frame *f)
             settle();
         }
         break;
-    default:
+    case KIND_HAPPENS:
         if (f->n >= 2)
             happens(f->p[0], f->p[1]);
+        break;
+    default: break; // too late for what a former life left
     }
     settle();
 }
@@ -416,7 +428,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     loop_begin();
     heap_begin();
     start();
-    while (!on.drained && frame_next(&data, &size, &f))
+    bool any = frame_next(&data, &size, &f);
+    for (; any && f.kind % KINDS == KIND_RESTORE; any = frame_next(&data, &size, &f))
+        restore(f.p, f.n);
+    require(!link_start(on.link));
+    bus_connect(true);
+    settle();
+    for (; any && !on.drained; any = frame_next(&data, &size, &f))
         take(&f);
     for (unsigned i = 0; i < 4 && !on.drained; i++) {
         loop.mono_ms += 3000;
