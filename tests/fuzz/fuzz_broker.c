@@ -249,7 +249,6 @@ static void start(void)
     on.over = on.full = on.sweeping = false;
     on.epoch = store_epoch;
     on.newest = store_newest;
-    memset(&assigning, 0, sizeof assigning);
     memset(on.nonce, 0, sizeof on.nonce);
     memset(on.token, 0, sizeof on.token);
     on.order = (Wire__HookOrder)WIRE__HOOK_ORDER__INIT;

@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <sys/statvfs.h>
 #include "crypto.h"
-#include "fault.h"
 #include "fetch.h"
 #include "link.h"
 #include "netrule.h"
@@ -78,8 +77,6 @@ void __wrap_freeifaddrs(struct ifaddrs *a);
 void __wrap_freeifaddrs(struct ifaddrs *a) { (void)a; }
 int __wrap_statvfs(const char *path, struct statvfs *v);
 int __wrap_statvfs(const char *path, struct statvfs *v) { (void)path, (void)v; return -1; }
-void fault_init(void) {}
-void fault_point(const char *name) { (void)name; }
 void self_look(struct self *ret) { memset(ret, 0, sizeof *ret); }
 void notify_status(const char *fmt, ...) { (void)fmt; }
 void notify_stopping(void) {}
