@@ -18,7 +18,7 @@
 #include "sim.h"
 #include "work.h"
 
-enum { CHAOS_S = 20, CPU_MAX_S = 120, JOBS_MAX = 64, REST_S = LEASE_MS / 1000 + 90, HOOKS_S = 900, BITE_SEEDS = 200 };
+enum { CHAOS_S = 12, CPU_MAX_S = 120, JOBS_MAX = 64, REST_S = LEASE_MS / 1000 + 90, HOOKS_S = 900, BITE_SEEDS = 200 };
 
 static const struct { const char *name, *text; } breaks[BREAK_N] = {
 #define B(id, name, text) [BREAK_##id] = { name, text },

@@ -522,6 +522,28 @@ static void test_framing_ratio(void **state)
     free(ext);
 }
 
+// Whoever asks by HEAD takes no body, also when the line is refused before its end.
+static void test_unread_head(void **state)
+{
+    static const struct { const char *text; bool head; } cases[] = {
+        { "HEAD /\x01", true }, { "HEAD\x01 /", false }, { "GET /abc\x01", false }, { "\x01", false },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct http_in p;
+        struct buf body;
+        http_in_init(&p);
+        buf_init(&body, BODY_MAX);
+        http_in_reset(&p);
+        (void)feed(&p, &body, cases[i].text, strlen(cases[i].text));
+        (void)feed(&p, &body, "\r\n\r\n", 4);
+        assert_int_equal(p.state, HTTP_IN_FAILED);
+        assert_true((p.method == METHOD_HEAD) == cases[i].head);
+        http_in_fini(&p);
+        buf_fini(&body);
+    }
+}
+
 // The method is known once the line has ended, and stays so wherever the head moves as it grows: a head that fails, or never ends,
 // is logged with it.
 static void test_method_of_a_growing_head(void **state)
@@ -563,8 +585,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table), cmocka_unit_test(test_cuts), cmocka_unit_test(test_pipelined), cmocka_unit_test(test_forms),
         cmocka_unit_test(test_limits), cmocka_unit_test(test_field_count), cmocka_unit_test(test_framing_ratio),
-        cmocka_unit_test(test_lists), cmocka_unit_test(test_method_of_a_growing_head),
-        cmocka_unit_test(test_lists), cmocka_unit_test(test_long_hosts), cmocka_unit_test(test_out_of_turn), cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_lists), cmocka_unit_test(test_method_of_a_growing_head), cmocka_unit_test(test_unread_head),
+        cmocka_unit_test(test_long_hosts), cmocka_unit_test(test_out_of_turn), cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
