@@ -171,6 +171,44 @@ static void test_ends(void **state)
 }
 
 // The same as a line.
+// A report's line with whatever stands in it, and the checksum of that.
+static Wire__SessionReport *parse_summed(const char *line)
+{
+    char text[8192];
+    uint8_t h[HASH_SIZE];
+    size_t n = strlen(line);
+    assert_true(n + 32 < sizeof text);
+    memcpy(text, line, n);
+    crypto_hash(h, line, n);
+    text[n++] = ' ';
+    for (int i = 0; i < 8; i++)
+        n += (size_t)sprintf(text + n, "%02x", h[i]);
+    return spool_report_parse(text, n);
+}
+
+static void test_reports_that_are_none(void **state)
+{
+    static const char *const wrong[] = { "E 4G", "E G4", "E 4`", "E `4", "E 4:", "E 4/", "F 40", "E_40", "E 400", "E ff" };
+    static char longest[8000];
+    char none[] = "";
+    Wire__SessionReport r = WIRE__SESSION_REPORT__INIT;
+    struct buf b;
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_null(parse_summed(wrong[i]));
+    memset(longest, '0', sizeof longest - 1);
+    memcpy(longest, "E ", 2);
+    longest[sizeof longest - 2] = 0;
+    assert_null(parse_summed(longest));
+    r.session = 9;
+    r.ended = true;
+    r.failure_text = none;
+    buf_init(&b, 4); // the buffer says that it has no room: the report itself is not too long
+    assert_true(spool_report_put(&b, &r));
+    assert_int_not_equal(b.err, ERR_OK);
+    buf_fini(&b);
+}
+
 static void test_reports(void **state)
 {
     (void)state;
@@ -493,7 +531,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lines), cmocka_unit_test(test_lines_that_are_none), cmocka_unit_test(test_ends),
-        cmocka_unit_test(test_reports),
+        cmocka_unit_test(test_reports), cmocka_unit_test(test_reports_that_are_none),
         cmocka_unit_test_setup_teardown(test_lives, setup, teardown),
         cmocka_unit_test_setup_teardown(test_guards, setup, teardown),
     };
