@@ -354,8 +354,8 @@ enum err pages_check(int fd, const struct pages_cbs *cbs, struct pages_found *re
     if (!e)
         e = tree_walk(&c, meta + 24, NULL, 0, true);
     // Every commit but the first frees pages: a head whose number is another than its last list's is an older one with a damaged number.
-    uint64_t txn = u64(meta + 128);
-    if (!e && txn > 1 && c.freed_by != txn)
+    uint64_t txn = e ? 0 : u64(meta + 128);
+    if (txn > 1 && c.freed_by != txn)
         e = BAD(&c, "has a head of transaction %" PRIu64 " with free lists up to %" PRIu64, txn, c.freed_by);
     ret->pages = c.n_pages;
     ret->lost = c.n_pages - 2 - c.seen;

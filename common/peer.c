@@ -318,9 +318,11 @@ static void prove(struct peer *p, struct link *l, const Wire__HelloNonce *nonce)
     proof.signature = (ProtobufCBinaryData){ .len = sizeof signature, .data = signature };
     proof.incarnation = p->conf.incarnation;
     proof.version = version;
-    size_t n = p->conf.holds ? p->conf.holds(p->conf.u, &holds) : 0;
-    uint64_t *copy = n ? malloc(n * sizeof *copy) : NULL;
-    if (n && !copy) {
+    size_t n = 0;
+    bool told = !p->conf.holds || p->conf.holds(p->conf.u, &holds, &n);
+    uint64_t *copy = told && n ? malloc(n * sizeof *copy) : NULL;
+    if (!told || (n && !copy)) {
+        log_error("cannot greet the broker at %s: %s", l->url, err_name(ERR_NO_MEMORY));
         greeting_failed(p, l, AGAIN_MS);
         return;
     }

@@ -21,8 +21,9 @@ struct peer_conf {
     const struct peer_key *key;
     const char *topics;            // of the bus to hear: "EL"; "" for none
     uint64_t incarnation;          // workers
-    // fills the sessions to name in the greeting (workers); may be NULL. *ret lent until the next call.
-    size_t (*holds)(void *u, const uint64_t **ret);
+    // Fills the sessions to name in the greeting (workers); may be NULL. *ret lent until the next call. False: no memory, the greeting is
+    // tried again (to a broker, what a worker that started anew does not name is lost).
+    bool (*holds)(void *u, const uint64_t **ret, size_t *ret_n);
     void (*up)(void *u, const Wire__Welcome *w);   // greeted (again)
     void (*down)(void *u);                         // connection lost, or the broker refused us (the log says why)
     void (*heard)(void *u, char topic, const uint8_t *data, size_t len);

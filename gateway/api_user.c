@@ -276,12 +276,8 @@ void api_workspace_create(struct request *r)
     enum err e = p ? read_workspace(o, p, &password, &f) : ERR_NO_MEMORY;
     if (e)
         request_fail(r, e, f.field, f.text);
-    else if (!keep_password(r, password, "admin.password"))
-        e = ERR_INVALID_FIELD;
-    else if (password)
-        judge(r, p->name);
-    else
-        go_on(r);
+    else if (keep_password(r, password, "admin.password"))
+        password ? judge(r, p->name) : go_on(r);
     json_in_wipe(json_object_get(o, "admin"), "password");
     json_decref(o);
 }

@@ -30,10 +30,10 @@ static size_t blanks(const uint8_t *d, size_t i, size_t n)
 static bool extensions_ok(const uint8_t *d, size_t i, size_t n)
 {
     while (i < n) {
-        size_t from = i = blanks(d, i, n);
+        i = blanks(d, i, n);
         if (i == n || d[i] != ';')
             return false;
-        from = blanks(d, i + 1, n);
+        size_t from = blanks(d, i + 1, n);
         i = octet_run(d, from, n, TCHAR);
         if (i == from)
             return false;

@@ -669,7 +669,6 @@ static void learn_peer(struct conn *c)
 enum err conn_accept(struct server *s, uv_stream_t *listener)
 {
     struct conn *c = calloc(1, sizeof *c);
-    int r;
 
     if (!c)
         return ERR_NO_MEMORY;
@@ -685,7 +684,7 @@ enum err conn_accept(struct server *s, uv_stream_t *listener)
     wheel_timer_init(&c->timer, fire_cb);
     buf_init(&c->in, IN_MAX);
     buf_init(&c->out, OUT_MAX);
-    if ((r = uv_tcp_init(s->conf.gw->loop, &c->tcp)) != 0) {
+    if (uv_tcp_init(s->conf.gw->loop, &c->tcp) != 0) {
         tls_conn_free(c->tls);
         free(c);
         return ERR_IO;

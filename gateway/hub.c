@@ -683,7 +683,7 @@ static void round_end(struct hub *h)
 static void turn_cb(uv_idle_t *idle)
 {
     struct hub *h = idle->data;
-    uint64_t began = clock_mono_us(), now = began, used = clock_cpu_us();
+    uint64_t began = clock_mono_us(), used = clock_cpu_us();
 
     for (unsigned i = 1;; i++) {
         struct list *due = list_pop_front(&h->due), *behind, *beats;
@@ -700,7 +700,7 @@ static void turn_cb(uv_idle_t *idle)
             beat(container_of(beats, struct sub, beat));
         if (!due && !behind && !beats)
             break;
-        if (i % 4 == 0 && (now = clock_mono_us()) - began >= TURN_US)
+        if (i % 4 == 0 && clock_mono_us() - began >= TURN_US)
             break;
     }
     h->round_used_us += clock_cpu_us() - used;

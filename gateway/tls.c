@@ -48,7 +48,6 @@ enum err tls_new(const char *cert, const char *key, struct tls **ret, char why[2
     SSL_CTX_set_mode(t->ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_ENABLE_PARTIAL_WRITE);
     SSL_CTX_set_session_cache_mode(t->ctx, SSL_SESS_CACHE_OFF); // tickets only: nothing is kept for those who went
     SSL_CTX_set_alpn_select_cb(t->ctx, alpn_cb, NULL);
-    e = ERR_BAD_REQUEST;
     if (!SSL_CTX_set_min_proto_version(t->ctx, TLS1_2_VERSION)) {
         e = refuse(why, "TLS 1.2", "");
     } else if (SSL_CTX_use_certificate_chain_file(t->ctx, cert) != 1) {

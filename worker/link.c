@@ -204,18 +204,20 @@ static void gone_cb(void *u, struct job *j)
     look_drained(l);
 }
 
-static size_t holds_cb(void *u, const uint64_t **ret)
+static bool holds_cb(void *u, const uint64_t **ret, size_t *ret_n)
 {
     struct link *l = u;
     size_t n = 0;
     uint64_t *more = realloc(l->holds, (l->n_jobs + 1) * sizeof *more);
-    if (more)
-        l->holds = more;
+    if (!more)
+        return false;
+    l->holds = more;
     list_each(at, tmp, &l->jobs)
-        if (more && n < l->n_jobs)
+        if (n < l->n_jobs)
             more[n++] = container_of(at, struct job, at)->session;
     *ret = more;
-    return n;
+    *ret_n = n;
+    return true;
 }
 
 // ---------------------------------------------------------------- live output

@@ -273,6 +273,7 @@ struct side {
     uint64_t last_heard, worker;
     size_t nholds;
     uint64_t holds[2];
+    unsigned holds_fail;           // so many times yet
 };
 
 static void up_cb(void *u, const Wire__Welcome *w)
@@ -299,11 +300,16 @@ static void heard_cb(void *u, char topic, const uint8_t *data, size_t len)
     s->heard++;
 }
 
-static size_t holds_cb(void *u, const uint64_t **ret)
+static bool holds_cb(void *u, const uint64_t **ret, size_t *ret_n)
 {
     struct side *s = u;
+    if (s->holds_fail > 0) {
+        s->holds_fail--;
+        return false;
+    }
     *ret = s->holds;
-    return s->nholds;
+    *ret_n = s->nholds;
+    return true;
 }
 
 static struct side *side_new(const char *at, const struct peer_key *key)
@@ -414,6 +420,25 @@ static void greets_and_asks(void **state)
     assert_int_equal(a[1].e, ERR_OK);
     assert_int_equal(a[1].nanswers, 64);
     assert_true(f->answered_up_to[1] >= a[0].first + 2); // what was answered may be forgotten
+    peer_stop(s->peer);
+}
+
+// A worker that cannot say what it holds must not say that it holds nothing.
+static void no_memory_for_what_it_holds(void **state)
+{
+    struct fake *f = fake_new(&worker_key);
+    struct side *s = side_new(f->url, &worker_key);
+    (void)state;
+
+    s->nholds = 1;
+    s->holds[0] = 11;
+    s->holds_fail = 2;
+    RUN_UNTIL(s->ups == 1);
+    assert_int_equal(s->holds_fail, 0);
+    assert_int_equal(f->hellos, 3);
+    assert_int_equal(f->proofs, 1);
+    assert_int_equal(f->nholds, 1);
+    assert_int_equal(f->holds[0], 11);
     peer_stop(s->peer);
 }
 
@@ -690,6 +715,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(greets_and_asks),
+        cmocka_unit_test(no_memory_for_what_it_holds),
         cmocka_unit_test(many_at_once),
         cmocka_unit_test(bad_asks),
         cmocka_unit_test(sent_again_with_the_same_numbers),
