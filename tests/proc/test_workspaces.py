@@ -32,7 +32,7 @@ def two():
     t = i.wait_task(t['id'], 'review')
     ids.update(task=t['id'], session=t['sessionId'], approval=t['approvalId'])
     if has(WEBHOOKS):
-        ids['webhook'] = i.api('POST', WEBHOOKS, {'url': 'http://203.0.113.1/'}).ok(201)['id']
+        ids['webhook'] = i.api('POST', WEBHOOKS, {'url': 'http://203.0.113.1/', 'events': ['task.deleted']}).ok(201)['id']
     made = i.api('POST', WORKSPACES, {'name': 'second', 'admin': {'username': 'Eve'}}).ok(201)
     i.ids, i.made, i.eve = ids, made, made['key']
     wait_until('the key is known on both gateways', lambda: all(i.api('GET', '/api/auth/me', key=i.eve, gw=g).status == 200 for g in (0, 1)))
