@@ -17,7 +17,7 @@
 #include "check.h"
 #include "clock.h"
 #include "log.h"
-#include "spawn.h"
+#include "launch.h"
 
 enum { READ_SIZE = OUTPUT_PIECE_MAX, PIPES = 2, LAST_READS = 16, TEND_MS = 1000, ROOM_MS = 100, CHILDREN_MAX = 4096, PASSES = 4 };
 enum { MARK_LIVE = 1, MARK_END = 2 }; // of processes: a running run's; to be ended

@@ -16,7 +16,7 @@
 #include "clock.h"
 #include "log.h"
 #include "proc.h"
-#include "spawn.h"
+#include "launch.h"
 
 enum { PATIENCE_MS = 20000, KEEP = 65536 };
 

@@ -4,7 +4,7 @@
  * library's locks and a sanitizer's books.
  * Where what filters our calls hides clone3 (systemd does, for RestrictNamespaces=), posix_spawn does it, and it is moved after.
  */
-#include "spawn.h"
+#include "launch.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
