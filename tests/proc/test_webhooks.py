@@ -565,7 +565,7 @@ def test_secrets_are_nowhere_in_clear(fresh, receiver):
     i = fresh(workers=1, env=ALLOW, worker_args=('--log-level', 'debug'), broker_args=QUICK + ('--log-level', 'debug'))
     r = receiver()
     secret = 'a-secret-that-nobody-finds-0123456789'
-    w = i.api('POST', HOOKS, {'url': r.url, 'secret': secret}).ok(201)
+    w = i.api('POST', HOOKS, {'url': r.url, 'secret': secret, 'events': ['task.created']}).ok(201)
     i.api('PATCH', '%s/%s' % (HOOKS, w['id']), {'secret': secret + 'x', 'url': r.url + '/other'}).ok()
     i.task('true')
     assert r.wait(1)[0].signed(secret + 'x')

@@ -89,7 +89,8 @@ def test_a_flood_of_output_stays_small_and_starves_nobody(fresh):
         assert d['outputTruncated']
     assert i.get_task(flood[0]['id'])['outputBytes'] == size * 1000000000
     raw = i.output(flood[1]['id']).raw
-    assert raw.startswith(b'a line of output\n') and raw.endswith(b'a line of output\n') and len(raw) < 1100000
+    assert raw.startswith(b'a line of output\n') and raw.endswith(b'a line of output\n')
+    assert len(raw) <= (256 + 768 + 64) * 1024     # head and tail, of which the piece that it begins in is kept whole
 
 
 @pytest.mark.release_only
