@@ -11,54 +11,53 @@ enum {
     GROWS = 1, // refused while the store has no room
     OPEN = 2,  // comes without an actor: nobody is signed in yet, or nobody in particular is meant
     WHOLE = 4, // concerns the installation: only people of the first workspace
-    SHORT = 8, // touches a few records, however much there is
 };
 
 // The commands: item, function, who may send it, least role of the actor, flags.
-#define COMMANDS(M)                                                             \
-    M(TASK_CREATE,    task_create,    GATEWAY, ROLE_OPERATOR, GROWS | SHORT)    \
-    M(TASK_EDIT,      task_edit,      GATEWAY, ROLE_OPERATOR, SHORT)            \
-    M(TASK_DELETE,    task_delete,    GATEWAY, ROLE_OPERATOR, 0)                \
-    M(TASK_RUN,       task_run,       GATEWAY, ROLE_OPERATOR, GROWS | SHORT)    \
-    M(TASK_CANCEL,    task_cancel,    GATEWAY, ROLE_OPERATOR, SHORT)            \
-    M(TASK_RETRY,     task_retry,     GATEWAY, ROLE_OPERATOR, GROWS | SHORT)    \
-    M(RESOLVE,        resolve,        GATEWAY, ROLE_OPERATOR, SHORT)            \
-    M(COMMENT_ADD,    comment_add,    GATEWAY, ROLE_OPERATOR, GROWS | SHORT)    \
-    M(DESKTOP_CREATE, desktop_create, GATEWAY, ROLE_ADMIN,    GROWS)            \
-    M(DESKTOP_EDIT,   desktop_edit,   GATEWAY, ROLE_ADMIN,    0)                \
-    M(DESKTOP_DELETE, desktop_delete, GATEWAY, ROLE_ADMIN,    0)                \
-    M(DESKTOP_ACT,    desktop_act,    GATEWAY, ROLE_OPERATOR, 0)                \
-    M(AGENT_EDIT,     agent_edit,     GATEWAY, ROLE_ADMIN,    0)                \
-    M(KEY_CREATE,     key_create,     GATEWAY, ROLE_VIEWER,   GROWS)            \
-    M(KEY_REVOKE,     key_revoke,     GATEWAY, ROLE_VIEWER,   0)                \
-    M(USER_CREATE,    user_create,    GATEWAY, ROLE_ADMIN,    GROWS)            \
-    M(USER_EDIT,      user_edit,      GATEWAY, ROLE_ADMIN,    0)                \
-    M(USER_DELETE,    user_delete,    GATEWAY, ROLE_ADMIN,    0)                \
-    M(SIGN_IN,        sign_in,        GATEWAY, ROLE_NONE,     OPEN)             \
-    M(SIGN_OUT,       sign_out,       GATEWAY, ROLE_VIEWER,   0)                \
-    M(PASSWORD_SET,   password_set,   GATEWAY, ROLE_VIEWER,   0)                \
-    M(KEYS_USED,      keys_used,      GATEWAY, ROLE_NONE,     OPEN)             \
-    M(WORKSPACE_CREATE, workspace_create, GATEWAY, ROLE_ADMIN, GROWS | WHOLE)   \
-    M(SETTINGS_PUT,   settings_put,   GATEWAY, ROLE_ADMIN,    0)                \
-    M(WORKER_ADD,     worker_add,     GATEWAY, ROLE_ADMIN,    GROWS | WHOLE)    \
-    M(MAINTENANCE,    maintenance,    GATEWAY, ROLE_ADMIN,    GROWS)            \
-    M(WORKER_DRAIN,   worker_drain,   GATEWAY, ROLE_ADMIN,    WHOLE)            \
-    M(WEBHOOK_CREATE, webhook_create, GATEWAY, ROLE_ADMIN,    GROWS)            \
-    M(WEBHOOK_EDIT,   webhook_edit,   GATEWAY, ROLE_ADMIN,    0)                \
-    M(WEBHOOK_DELETE, webhook_delete, GATEWAY, ROLE_ADMIN,    0)                \
-    M(WEBHOOK_TEST,   webhook_test,   GATEWAY, ROLE_ADMIN,    GROWS)            \
-    M(WORK_REPORT,    work_report,    WORKER,  ROLE_NONE,     0)                \
-    M(HOOK_REPORT,    hook_report,    WORKER,  ROLE_NONE,     0)                \
-    M(HOOK_NEXT,      hook_next,      BROKER,  ROLE_NONE,     GROWS)            \
-    M(INIT,           init,           BROKER,  ROLE_NONE,     0)                \
-    M(WORKER_HELLO,   worker_hello,   BROKER,  ROLE_NONE,     0)                \
-    M(ASSIGN,         assign,         BROKER,  ROLE_NONE,     GROWS | SHORT)    \
-    M(RENEW,          renew,          BROKER,  ROLE_NONE,     0)                \
-    M(EXPIRE,         expire,         BROKER,  ROLE_NONE,     0)                \
-    M(RELEASE,        release,        BROKER,  ROLE_NONE,     0)                \
-    M(OBSERVE,        observe,        BROKER,  ROLE_NONE,     0)                \
-    M(SAMPLE,         sample,         BROKER,  ROLE_NONE,     GROWS)            \
-    M(ALERT,          alert,          BROKER,  ROLE_NONE,     0)                \
+#define COMMANDS(M)                                                      \
+    M(TASK_CREATE,    task_create,    GATEWAY, ROLE_OPERATOR, GROWS)     \
+    M(TASK_EDIT,      task_edit,      GATEWAY, ROLE_OPERATOR, 0)         \
+    M(TASK_DELETE,    task_delete,    GATEWAY, ROLE_OPERATOR, 0)         \
+    M(TASK_RUN,       task_run,       GATEWAY, ROLE_OPERATOR, GROWS)     \
+    M(TASK_CANCEL,    task_cancel,    GATEWAY, ROLE_OPERATOR, 0)         \
+    M(TASK_RETRY,     task_retry,     GATEWAY, ROLE_OPERATOR, GROWS)     \
+    M(RESOLVE,        resolve,        GATEWAY, ROLE_OPERATOR, 0)         \
+    M(COMMENT_ADD,    comment_add,    GATEWAY, ROLE_OPERATOR, GROWS)     \
+    M(DESKTOP_CREATE, desktop_create, GATEWAY, ROLE_ADMIN,    GROWS)     \
+    M(DESKTOP_EDIT,   desktop_edit,   GATEWAY, ROLE_ADMIN,    0)         \
+    M(DESKTOP_DELETE, desktop_delete, GATEWAY, ROLE_ADMIN,    0)         \
+    M(DESKTOP_ACT,    desktop_act,    GATEWAY, ROLE_OPERATOR, 0)         \
+    M(AGENT_EDIT,     agent_edit,     GATEWAY, ROLE_ADMIN,    0)         \
+    M(KEY_CREATE,     key_create,     GATEWAY, ROLE_VIEWER,   GROWS)     \
+    M(KEY_REVOKE,     key_revoke,     GATEWAY, ROLE_VIEWER,   0)         \
+    M(USER_CREATE,    user_create,    GATEWAY, ROLE_ADMIN,    GROWS)     \
+    M(USER_EDIT,      user_edit,      GATEWAY, ROLE_ADMIN,    0)         \
+    M(USER_DELETE,    user_delete,    GATEWAY, ROLE_ADMIN,    0)         \
+    M(SIGN_IN,        sign_in,        GATEWAY, ROLE_NONE,     OPEN)      \
+    M(SIGN_OUT,       sign_out,       GATEWAY, ROLE_VIEWER,   0)         \
+    M(PASSWORD_SET,   password_set,   GATEWAY, ROLE_VIEWER,   0)         \
+    M(KEYS_USED,      keys_used,      GATEWAY, ROLE_NONE,     OPEN)      \
+    M(WORKSPACE_CREATE, workspace_create, GATEWAY, ROLE_ADMIN, GROWS | WHOLE) \
+    M(SETTINGS_PUT,   settings_put,   GATEWAY, ROLE_ADMIN,    0)         \
+    M(WORKER_ADD,     worker_add,     GATEWAY, ROLE_ADMIN,    GROWS | WHOLE) \
+    M(MAINTENANCE,    maintenance,    GATEWAY, ROLE_ADMIN,    GROWS)     \
+    M(WORKER_DRAIN,   worker_drain,   GATEWAY, ROLE_ADMIN,    WHOLE)     \
+    M(WEBHOOK_CREATE, webhook_create, GATEWAY, ROLE_ADMIN,    GROWS)     \
+    M(WEBHOOK_EDIT,   webhook_edit,   GATEWAY, ROLE_ADMIN,    0)         \
+    M(WEBHOOK_DELETE, webhook_delete, GATEWAY, ROLE_ADMIN,    0)         \
+    M(WEBHOOK_TEST,   webhook_test,   GATEWAY, ROLE_ADMIN,    GROWS)     \
+    M(WORK_REPORT,    work_report,    WORKER,  ROLE_NONE,     0)         \
+    M(HOOK_REPORT,    hook_report,    WORKER,  ROLE_NONE,     0)         \
+    M(HOOK_NEXT,      hook_next,      BROKER,  ROLE_NONE,     GROWS)     \
+    M(INIT,           init,           BROKER,  ROLE_NONE,     0)         \
+    M(WORKER_HELLO,   worker_hello,   BROKER,  ROLE_NONE,     0)         \
+    M(ASSIGN,         assign,         BROKER,  ROLE_NONE,     GROWS)     \
+    M(RENEW,          renew,          BROKER,  ROLE_NONE,     0)         \
+    M(EXPIRE,         expire,         BROKER,  ROLE_NONE,     0)         \
+    M(RELEASE,        release,        BROKER,  ROLE_NONE,     0)         \
+    M(OBSERVE,        observe,        BROKER,  ROLE_NONE,     0)         \
+    M(SAMPLE,         sample,         BROKER,  ROLE_NONE,     GROWS)     \
+    M(ALERT,          alert,          BROKER,  ROLE_NONE,     0)         \
     M(TICK,           tick,           BROKER,  ROLE_NONE,     0)
 
 struct command {
@@ -85,12 +84,6 @@ static const struct command *find(Wire__Item__BodyCase body)
 int apply_is_command(Wire__Item__BodyCase body)
 {
     return find(body) != NULL;
-}
-
-int apply_is_short(Wire__Item__BodyCase body)
-{
-    const struct command *c = find(body);
-    return c && c->flags & SHORT;
 }
 
 enum err meta_read(struct txn *t, struct arena *a, Rec__Meta **ret)

@@ -8,5 +8,3 @@
 MUST_USE enum err meta_read(struct txn *t, struct arena *a, Rec__Meta **ret);
 // True for items that change state: they are proposed. Others are queries, or no message of ours.
 int apply_is_command(Wire__Item__BodyCase body);
-// True for commands whose work does not grow with what is stored.
-int apply_is_short(Wire__Item__BodyCase body);

@@ -42,7 +42,6 @@ struct batch {
     struct touched *touched;
     size_t n_touched, touched_cap;
     uint64_t took_us;             // applying it and making it durable, as the engine measured; for figures only
-    int alone;                    // in: one short command, and nothing else goes on: the engine may take the caller's time for it
     int full;                     // in: no room is left but for what makes room: new work is refused
 };
 

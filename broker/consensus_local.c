@@ -1,8 +1,5 @@
 // Happy path: propose hands the batch to the writer thread; that begins a write transaction, applies, commits, and wakes the loop;
 // the loop calls done. While it syncs, the next batch gathers in turn.c: group commit without a timer.
-//
-// Two hand-overs between threads cost a lone command as much as half a sync: so one beside which nothing goes on is decided by
-// the loop itself. A disk that took long is not trusted with that for some time.
 #include "consensus_local.h"
 #include <stdlib.h>
 #include "clock.h"
@@ -10,14 +7,13 @@
 #include "log.h"
 #include "store.h"
 
-enum { LOOK_EVERY = 8, SLOW_US = 2000, SLOW_BATCHES = 64 };
+enum { LOOK_EVERY = 8 };
 
 struct local {
     struct cons base;
     struct store *store;
     uint64_t min_free, min_map;
     unsigned batches;
-    unsigned thread_only;  // so many batches go to the thread, for the disk is slow
     int full, near;        // as last looked at; near the limit each batch looks again, since one may write a mebibyte and more
     uv_thread_t thread;
     uv_mutex_t lock;
@@ -73,14 +69,6 @@ static enum outcome decide(struct local *l, struct batch *b)
     return from_err(e);
 }
 
-static enum outcome decide_timed(struct local *l, struct batch *b)
-{
-    uint64_t began_us = clock_mono_us();
-    enum outcome st = decide(l, b);
-    b->took_us = clock_mono_us() - began_us;
-    return st;
-}
-
 static void writer(void *u)
 {
     struct local *l = u;
@@ -92,7 +80,9 @@ static void writer(void *u)
         if (!b)
             break;
         uv_mutex_unlock(&l->lock);
-        enum outcome st = decide_timed(l, b);
+        uint64_t began_us = clock_mono_us();
+        enum outcome st = decide(l, b);
+        b->took_us = clock_mono_us() - began_us;
         uv_mutex_lock(&l->lock);
         l->batch = NULL;
         l->decided = b;
@@ -120,20 +110,10 @@ static void propose(struct cons *c, struct batch *b, cons_done_cb *done, void *u
     uv_mutex_lock(&l->lock);
     if (l->batch || l->decided)
         abort(); // one at a time: turn.c's promise
+    l->batch = b;
     l->done = done;
     l->u = u;
-    if (b->alone && !l->thread_only) {
-        l->outcome = decide_timed(l, b); // the writer waits for a batch, and there is none
-        l->decided = b;
-        if (b->took_us > SLOW_US)
-            l->thread_only = SLOW_BATCHES;
-        uv_async_send(&l->ready);
-    } else {
-        if (l->thread_only)
-            l->thread_only--;
-        l->batch = b;
-        uv_cond_signal(&l->wake);
-    }
+    uv_cond_signal(&l->wake);
     uv_mutex_unlock(&l->lock);
 }
 

@@ -522,8 +522,6 @@ static void handle(struct pending *p)
         if (query_is(p->m->items[i]->body_case) && p->role == PEER_GATEWAY)
             queries |= (uint64_t)1 << i;
     }
-    if (queries || p->role != PEER_GATEWAY)
-        turn_not_alone(in->conf.turns);
     for (size_t i = 0; i < n; i++) {
         bool last = i + 1 == n;
         if (queries & (uint64_t)1 << i)

@@ -1,14 +1,12 @@
 #include "turn.h"
 #include <stdlib.h>
-#include "apply.h"
 #include "arena.h"
 #include "clock.h"
 #include "crypto.h"
 #include "fault.h"
 #include "figure.h"
 
-enum { ARENA_MAX = 256 * 1024 * 1024, ROWS_MAX = 64 * 1024 * 1024, PACKED_MAX = 8 * 1024 * 1024,
-       ALONE_OCTETS = 16 * 1024, ALONE_MS = 50 };
+enum { ARENA_MAX = 256 * 1024 * 1024, ROWS_MAX = 64 * 1024 * 1024, PACKED_MAX = 8 * 1024 * 1024 };
 
 struct turns {
     struct cons *cons;
@@ -24,7 +22,6 @@ struct turns {
     int busy;
     int failed;             // it is unknown what is on the disk: nothing is decided any more, also not what comes later
     uint32_t alone;         // this many are taken one by one
-    uint64_t others_ms;     // when turn_not_alone was called last, monotonic
     struct turns_counts counts;
 };
 
@@ -132,8 +129,6 @@ static void begin(struct turns *t)
     if (b->now_ms < t->settled_ms)
         b->now_ms = t->settled_ms; // the clock was set back
     b->log_ms = turn_log_ms(t);
-    b->alone = b->n == 1 && t->packed.len <= ALONE_OCTETS && apply_is_short(b->cmds[0]->item->body_case) &&
-               clock_mono_ms() - t->others_ms > ALONE_MS;
     t->busy = 1;
     t->cons->ops->propose(t->cons, b, decided_cb, t);
 }
@@ -150,11 +145,6 @@ void turn_submit(struct turns *t, struct proposal *p)
     list_push_back(&t->waiting, &p->at);
     if (!t->busy) // begun once the loop has handled everything that came with this one
         uv_idle_start(&t->again, again_cb);
-}
-
-void turn_not_alone(struct turns *t)
-{
-    t->others_ms = clock_mono_ms();
 }
 
 const struct turns_counts *turns_counts(const struct turns *t)

@@ -21,8 +21,6 @@ struct turns_cbs {
 // log_ms0: the log time stored last; it goes on from there by the monotonic clock.
 MUST_USE enum err turns_new(uv_loop_t *loop, struct cons *cons, uint64_t log_ms0, const struct turns_cbs *cbs, struct turns **ret);
 void turn_submit(struct turns *t, struct proposal *p);
-// Something else than a gateway's command came: for a while nobody may take the loop's time for a commit.
-void turn_not_alone(struct turns *t);
 uint64_t turn_log_ms(const struct turns *t); // log time now
 // No row that is not committed yet will have an earlier time than this: what is said of the time before it stays true.
 uint64_t turns_settled_ms(struct turns *t);
