@@ -13,7 +13,6 @@
 #include <unistd.h>
 #include "fault.h"
 #include "log.h"
-#include "record.h"
 #include "store_guard.h"
 
 enum { FULL_DISK_OCTETS = 1024 * 1024 }; // an I/O error with less than this free is a full disk
@@ -33,11 +32,16 @@ struct txn {
     MDB_txn *mdb;
 };
 
-static const char *const db_names[DB_N] = {
+const char *const store_db_names[DB_N] = {
 #define D(name, text) text,
     STORE_DBS(D)
 #undef D
 };
+
+struct record_place store_place(enum store_db db, const void *key, size_t n)
+{
+    return (struct record_place){ (uint8_t)db, key, db == DB_META ? 0 : n };
+}
 
 static uint64_t disk_free(const char *dir)
 {
@@ -115,7 +119,7 @@ static enum err open_dbs(struct store *s)
     if (rc)
         return from_mdb(s, rc);
     for (int i = 0; i < DB_N; i++) {
-        rc = mdb_dbi_open(t, db_names[i], s->read_only ? 0 : MDB_CREATE, &s->dbi[i]);
+        rc = mdb_dbi_open(t, store_db_names[i], s->read_only ? 0 : MDB_CREATE, &s->dbi[i]);
         if (rc) {
             mdb_txn_abort(t);
             return from_mdb(s, rc);
@@ -312,14 +316,9 @@ static MDB_val key_val(const struct key *k)
     return (MDB_val){ k->n, u.out };
 }
 
-static struct record_place place(enum store_db db, const void *key, size_t n)
-{
-    return (struct record_place){ (uint8_t)db, key, db == DB_META ? 0 : n };
-}
-
 static enum err body(enum store_db db, const MDB_val *k, const MDB_val *v, struct slice *ret)
 {
-    struct record_place at = place(db, k->mv_data, k->mv_size);
+    struct record_place at = store_place(db, k->mv_data, k->mv_size);
     enum err e = record_check(&at, v->mv_data, v->mv_size);
     if (e)
         return e;
@@ -341,7 +340,7 @@ static enum err put(struct txn *t, enum store_db db, const struct key *k, const 
     enum err e = from_mdb(t->store, mdb_put(t->mdb, t->store->dbi[db], &key, &v, MDB_RESERVE | flags));
     if (e)
         return e == ERR_NOT_FOUND ? ERR_STORAGE_ERROR : e;
-    struct record_place at = place(db, k->b, k->n);
+    struct record_place at = store_place(db, k->b, k->n);
     record_header(v.mv_data, &at, p, n);
     if (n)
         memcpy((uint8_t *)v.mv_data + RECORD_HEADER, p, n);
@@ -466,7 +465,7 @@ enum err cursor_put(struct cursor *c, const void *p, size_t n)
     enum err e = from_mdb(c->txn->store, mdb_cursor_put(c->impl, &key, &v, MDB_CURRENT | MDB_RESERVE));
     if (e)
         return e == ERR_NOT_FOUND ? ERR_STORAGE_ERROR : e;
-    struct record_place at = place(c->db, c->key.b, c->key.n);
+    struct record_place at = store_place(c->db, c->key.b, c->key.n);
     record_header(v.mv_data, &at, p, n);
     memcpy((uint8_t *)v.mv_data + RECORD_HEADER, p, n);
     return ERR_OK;

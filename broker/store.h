@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "err.h"
+#include "record.h"
 
 // What each holds, and its key (numbers big-endian, so that keys order as they count). A database's number is part of its records'
 // checksums (record.h): add at the end.
@@ -37,6 +38,9 @@ enum store_db {
 #undef D
     DB_N
 };
+extern const char *const store_db_names[DB_N]; // in the file
+// Where a record of this database lies, as its checksum has it. key: lent.
+struct record_place store_place(enum store_db db, const void *key, size_t n);
 
 enum { STORE_KEY_MAX = 72 };
 

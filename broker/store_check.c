@@ -6,26 +6,19 @@
 #include <string.h>
 #include <unistd.h>
 #include "log.h"
-#include "record.h"
 #include "store.h"
 
 struct look {
     void (*tell)(uint64_t pages, uint64_t of);
-    int db;           // whose records come
+    unsigned db;      // whose records come
     bool unknown;     // a database is none of ours
-};
-
-static const char *const db_names[DB_N] = {
-#define D(name, text) text,
-    STORE_DBS(D)
-#undef D
 };
 
 static enum err database_cb(void *u, const char *db)
 {
     struct look *l = u;
     l->db = 0;
-    while (l->db < DB_N && strcmp(db_names[l->db], db) != 0)
+    while (l->db < DB_N && strcmp(store_db_names[l->db], db) != 0)
         l->db++;
     l->unknown = l->db == DB_N;
     return l->unknown ? ERR_CORRUPT : ERR_OK;
@@ -34,7 +27,7 @@ static enum err database_cb(void *u, const char *db)
 static enum err record_cb(void *u, const uint8_t *key, size_t key_n, const uint8_t *value, size_t n)
 {
     const struct look *l = u;
-    struct record_place at = { (uint8_t)l->db, key, l->db == DB_META ? 0 : key_n };
+    struct record_place at = store_place((enum store_db)l->db, key, key_n);
     return key_n > STORE_KEY_MAX ? ERR_CORRUPT : record_check(&at, value, n);
 }
 
