@@ -11,6 +11,7 @@
 #include "apply.h"
 #include "arena.h"
 #include "clock.h"
+#include "dir_sync.h"
 #include "fault.h"
 #include "log.h"
 #include "migrate.h"
@@ -27,17 +28,12 @@ static enum err make_dir(const char *path, mode_t mode)
     return ERR_IO;
 }
 
-// The names in it stay after a power cut. One that may not be opened is not ours to sync (the parent of the directory).
 static enum err sync_names(const char *dir)
 {
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return errno == EACCES || errno == EPERM ? ERR_OK : ERR_IO;
-    enum err e = fsync(fd) == 0 || errno == EINVAL || errno == EROFS ? ERR_OK : ERR_IO;
-    if (e)
-        log_error("%s cannot be synced: %s", dir, strerror(errno));
-    (void)close(fd);
-    return e;
+    if (dir_sync(dir))
+        return ERR_OK;
+    log_error("%s cannot be synced: %s", dir, strerror(errno));
+    return ERR_IO;
 }
 
 static enum err path_of(char *out, const char *dir, const char *name)

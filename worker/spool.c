@@ -18,6 +18,7 @@
 #include <unistd.h>
 #include "conf.h"
 #include "crypto.h"
+#include "dir_sync.h"
 #include "guard.h"
 #include "log.h"
 
@@ -411,17 +412,6 @@ uint64_t spool_octets(const struct spool *s)
 
 // ---------------------------------------------------------------- opening
 
-// So that the name of what is in a directory outlasts a power cut. One we may not read is not one we made anything in.
-static bool sync_dir(const char *dir)
-{
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return errno == EACCES || errno == EPERM;
-    bool ok = fsync(fd) == 0 || errno == EINVAL || errno == EROFS;
-    close(fd);
-    return ok;
-}
-
 // Every name on the way is synced, also one that is there: a former start may have been ended before it came to that.
 static enum err make_dir(const char *dir, char *why, size_t why_size)
 {
@@ -436,7 +426,7 @@ static enum err make_dir(const char *dir, char *why, size_t why_size)
             continue;
         char c = *p;
         *p = 0;
-        if ((mkdir(path, c ? 0755 : 0700) != 0 && errno != EEXIST) || !sync_dir(above)) {
+        if ((mkdir(path, c ? 0755 : 0700) != 0 && errno != EEXIST) || !dir_sync(above)) {
             snprintf(why, why_size, "%s: %s", path, strerror(errno));
             return ERR_IO;
         }
