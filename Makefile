@@ -241,9 +241,9 @@ STORAGE := $(OUT)/crash/shim_storage.so $(OUT)/crash/storage_probe $(OUT)/crash/
 storage-tools: all $(OUT)/bench/fill $(STORAGE)
 # IMAGES, MUTANTS, SYNCS, ROUNDS: how many of each (tests/crash/storage says what they are)
 storage: storage-tools
-	tests/crash/storage --images $(or $(IMAGES),10000) --mutants $(or $(MUTANTS),2000) --syncs $(or $(SYNCS),200) --rounds $(or $(ROUNDS),50)
+	MC_BUILD=$(abspath $(OUT)) tests/crash/storage --images $(or $(IMAGES),10000) --mutants $(or $(MUTANTS),2000) --syncs $(or $(SYNCS),200) --rounds $(or $(ROUNDS),50)
 powercut: storage-tools
-	tests/crash/storage --only powercut --images $(or $(IMAGES),10000)
+	MC_BUILD=$(abspath $(OUT)) tests/crash/storage --only powercut --images $(or $(IMAGES),10000)
 $(OUT)/crash/%.so: tests/crash/%.c
 	@mkdir -p $(@D)
 	$(call say,LINK)$(CC) -D_GNU_SOURCE -g -std=c17 -O2 $(WARN) -fPIC -shared -o $@ $< -ldl -lpthread
