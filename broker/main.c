@@ -26,10 +26,10 @@
 #include "setup.h"
 #include "store.h"
 #include "store_check.h"
-#include "store_comment.h"
+#include "sweep.h"
 #include "turn.h"
 
-enum { TICK_MS = 500, READERS_EVERY = 20, SWEEP_EVERY = 20, HELD_MAX = 8192, STOP_MS = 5000, RESERVE_MIN = 3 * 512 * 1024 };
+enum { TICK_MS = 500, READERS_EVERY = 20, HELD_MAX = 8192, STOP_MS = 5000, RESERVE_MIN = 3 * 512 * 1024 };
 
 struct broker {
     uv_loop_t loop;
@@ -48,10 +48,7 @@ struct broker {
     unsigned ticks;
     uint64_t stopping;              // monotonic, when it has to be over; 0: serving
     int status;
-    struct proposal tick;           // the broker's own command, one at a time
-    Wire__Item tick_item;
-    Wire__Tick tick_body;
-    int tick_under_way;
+    struct sweeps sweeps;
 };
 
 static const char *opt_data, *opt_url, *opt_local, *opt_map, *opt_min_free, *opt_level, *opt_sync, *opt_retry, *opt_check;
@@ -175,57 +172,6 @@ static void figures_cb(void *u, struct program_figures *ret)
     ret->size = &t->size;
 }
 
-static void tick_done(struct proposal *p, enum outcome st, const struct batch *b)
-{
-    (void)st;
-    (void)b;
-    container_of(p, struct broker, tick)->tick_under_way = 0;
-}
-
-static void tick(struct broker *br)
-{
-    enum { AT_LEAST = 128, AT_MOST = 4096 };
-    static uint64_t last_newest;
-    uint64_t came = last_newest ? br->newest - last_newest : 0;
-    if (br->tick_under_way)
-        return;
-    last_newest = br->newest;
-    br->tick_item = (Wire__Item)WIRE__ITEM__INIT;
-    br->tick_body = (Wire__Tick)WIRE__TICK__INIT;
-    // more than came, or the log would grow for ever
-    br->tick_body.at_most = came * 2 > AT_MOST ? AT_MOST : came * 2 > AT_LEAST ? (uint32_t)came * 2 : AT_LEAST;
-    br->tick_item.body_case = WIRE__ITEM__BODY_TICK;
-    br->tick_item.tick = &br->tick_body;
-    br->tick = (struct proposal){ .cmd = { .item = &br->tick_item, .sender = SENDER_BROKER }, .done = tick_done };
-    br->tick_under_way = 1;
-    turn_submit(br->turns, &br->tick);
-    fault_point("tick_asked");
-}
-
-// Retention and sweeps, a few records at a time, while events come; in quiet times every ten minutes, for what grows old.
-static void sweep(struct broker *br)
-{
-    static uint64_t last_newest;
-    static unsigned quiet;
-    quiet = br->newest == last_newest ? quiet + 1 : 0;
-    last_newest = br->newest;
-    if (quiet <= 1 || quiet % 60 == 0)
-        tick(br);
-}
-
-// What deleted tasks left goes step by step, without waiting for the next sweep.
-static void sweep_gone(struct broker *br)
-{
-    struct txn *t;
-    bool any = false;
-    if (br->tick_under_way || store_begin(br->store, false, &t))
-        return;
-    enum err e = gone_any(t, &any);
-    store_abort(t);
-    if (!e && any)
-        tick(br);
-}
-
 static void ticked_cb(uv_timer_t *t)
 {
     struct broker *br = t->data;
@@ -244,10 +190,7 @@ static void ticked_cb(uv_timer_t *t)
     }
     if (br->ticks % READERS_EVERY == 0)
         store_reader_check(br->store);
-    if (br->ticks % SWEEP_EVERY == 0)
-        sweep(br);
-    else
-        sweep_gone(br);
+    sweeps_tick(&br->sweeps, br->newest);
 }
 
 static void signalled_cb(uv_signal_t *s, int number)
@@ -373,6 +316,8 @@ static enum err open_all(struct broker *br, uint64_t map_mib, uint64_t min_free_
     e = cons_local_new(&br->loop, br->store, min_free_mib << 20, reserve < map / 2 ? reserve : map / 2, &br->cons);
     if (!e)
         e = turns_new(&br->loop, br->cons, s.log_ms, &cbs, &br->turns);
+    if (!e)
+        sweeps_init(&br->sweeps, br->store, br->turns);
     return e ? e : bus_new(&br->loop, &br->bus);
 }
 

@@ -1,5 +1,5 @@
-// A broker: the product's turns, intake, queries, fleet, webhooks and outbox over a replica's store. What broker/main.c does between
-// them is done here again, since that file also owns signals and sockets: committed_cb, the ticks and the sweeps must be as there.
+// A broker: the product's turns, intake, queries, fleet, webhooks, sweeps and outbox over a replica's store. What broker/main.c does between
+// them is done here again, since that file also owns signals and sockets: committed_cb and the ticks must be as there.
 // The first records come from the array, not from broker/setup.c, which writes files.
 #include <string.h>
 #include "arena.h"
@@ -13,10 +13,10 @@
 #include "apply.h"
 #include "sim.h"
 #include "store.h"
-#include "store_comment.h"
+#include "sweep.h"
 #include "turn.h"
 
-enum { TICK_MS = 500, SWEEP_EVERY = 20, FATAL_MS = 200, RETRY_MS = 1000 };
+enum { TICK_MS = 500, FATAL_MS = 200, RETRY_MS = 1000 };
 
 struct broker {
     struct node *node;
@@ -29,13 +29,10 @@ struct broker {
     struct intake *intake;
     struct outbox *outbox;
     struct bus *bus;
-    uint64_t epoch, newest, last_newest;
-    unsigned ticks, quiet;
+    uint64_t epoch, newest;
+    unsigned ticks;
     uv_timer_t timer;
-    struct proposal tick;
-    Wire__Item tick_item;
-    Wire__Tick tick_body;
-    bool tick_under_way;
+    struct sweeps sweeps;
 };
 static struct broker *br;
 static const uint8_t seal_key[SEAL_KEY_SIZE] = "the simulator's, and not secret";
@@ -94,47 +91,6 @@ static void figures_cb(void *u, struct program_figures *ret)
     ret->size = &t->size;
 }
 
-static void tick_done(struct proposal *p, enum outcome st, const struct batch *b)
-{
-    (void)st;
-    (void)b;
-    container_of(p, struct broker, tick)->tick_under_way = false;
-}
-
-static void tick(struct broker *k)
-{
-    if (k->tick_under_way)
-        return;
-    k->tick_item = (Wire__Item)WIRE__ITEM__INIT;
-    k->tick_body = (Wire__Tick)WIRE__TICK__INIT;
-    k->tick_body.at_most = 128;
-    k->tick_item.body_case = WIRE__ITEM__BODY_TICK;
-    k->tick_item.tick = &k->tick_body;
-    k->tick = (struct proposal){ .cmd = { .item = &k->tick_item, .sender = SENDER_BROKER }, .done = tick_done };
-    k->tick_under_way = true;
-    turn_submit(k->turns, &k->tick);
-}
-
-static void sweep(struct broker *k)
-{
-    k->quiet = k->newest == k->last_newest ? k->quiet + 1 : 0;
-    k->last_newest = k->newest;
-    if (k->quiet <= 1 || k->quiet % 60 == 0)
-        tick(k);
-}
-
-static void sweep_gone(struct broker *k)
-{
-    struct txn *t;
-    bool any = false;
-    if (k->tick_under_way || store_begin(k->store, false, &t))
-        return;
-    enum err e = gone_any(t, &any);
-    store_abort(t);
-    if (!e && any)
-        tick(k);
-}
-
 static void ticked_cb(uv_timer_t *t)
 {
     struct broker *k = t->data;
@@ -145,10 +101,7 @@ static void ticked_cb(uv_timer_t *t)
         hooks_tick(k->hooks);
         fleet_tick(k->fleet);
     }
-    if (k->ticks % SWEEP_EVERY == 0)
-        sweep(k);
-    else
-        sweep_gone(k);
+    sweeps_tick(&k->sweeps, k->newest);
 }
 
 static enum err read_meta(struct broker *k, uint64_t *ret_log_ms)
@@ -187,6 +140,8 @@ static enum err serve(struct broker *k)
         e = cons_sim_new(k->node, k->replica, &k->cons);
     if (!e)
         e = turns_new(loop, k->cons, log_ms, &tc, &k->turns);
+    if (!e)
+        sweeps_init(&k->sweeps, k->store, k->turns);
     if (!e)
         e = bus_new(loop, &k->bus);
     if (!e)
