@@ -4,7 +4,7 @@
 #include "fleet_state.h"
 
 void own_assign(struct fleet *f, struct desktop *d, struct worker *w, uint64_t task, uint32_t attempt);
-bool own_assigning(const struct fleet *f, uint64_t task);                  // an assignment of it is under way
+bool own_assigning(const struct fleet *f, uint64_t task); // an assignment of it is under way
 void own_release(struct fleet *f, const struct worker *w, uint64_t session);
 void own_observe(struct fleet *f, const struct desktop *d, const Wire__Observation *seen); // copied
 void own_alert(struct fleet *f, struct desktop *d, unsigned judged, const uint32_t value[METRIC_N]);

@@ -757,8 +757,8 @@ enum err link_new(const struct link_conf *c, struct link **ret)
     if (!l)
         return ERR_NO_MEMORY;
     l->conf = *c;
-    l->job_conf = (struct job_conf){ .loop = c->loop, .spool = c->spool, .user = c->user, .stall_s = c->stall_s, .recorded = recorded_cb, .leased = leased_cb,
-                                     .output = output_cb, .ended = ended_cb, .gone = gone_cb, .u = l };
+    l->job_conf = (struct job_conf){ .loop = c->loop, .spool = c->spool, .user = c->user, .stall_s = c->stall_s,
+                                     .recorded = recorded_cb, .leased = leased_cb, .output = output_cb, .ended = ended_cb, .gone = gone_cb, .u = l };
     list_init(&l->jobs);
     self_look(&l->self);
     crypto_random(&l->incarnation, sizeof l->incarnation);
